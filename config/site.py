@@ -1,0 +1,301 @@
+"""The site model: everything that a site file may say, in the order in which it is usually written.
+
+The word in the file is the word in the model. Quantities are written with their unit (``5 s``, ``60 m3/h``);
+what references what is checked in ``config.check`` once the whole file is known.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from config.model import (
+    FileModel,
+    FlowM3h,
+    Metres,
+    Percent,
+    PositiveFlowM3h,
+    PositiveSeconds,
+    PositiveVolumeM3,
+    Quantity,
+    Seconds,
+    SignalName,
+    Tag,
+    VolumeM3,
+)
+from config.profile import FieldName, Profile
+from config.standard import Staleness
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Host = Annotated[str, StringConstraints(min_length=1, max_length=253)]
+
+
+class SiteIdentity(FileModel):
+    """Who this gateway is. ``id`` is the site part of every record's identity ``(site, boot, sequence)``."""
+
+    id: Tag
+    name: str = ""
+    timezone: str = "Asia/Shanghai"
+
+
+class ModbusTcpLink(FileModel):
+    """A Modbus TCP server or gateway (MODBUS Messaging on TCP/IP V1.0b). One request outstanding at a time."""
+
+    type: Literal["modbus-tcp"]
+    host: Host
+    port: Port = 502
+    timeout: PositiveSeconds = 1.0
+    retry: PositiveSeconds = 5.0
+
+
+class ModbusRtuLink(FileModel):
+    """A serial RS-485 bus (MODBUS over Serial Line V1.02). ``turnaround``: silence the bus needs after a reply."""
+
+    type: Literal["modbus-rtu"]
+    port: str
+    baudrate: Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200] = 9600
+    parity: Literal["N", "E", "O"] = "N"
+    stopbits: Literal[1, 2] = 1
+    timeout: PositiveSeconds = 0.5
+    turnaround: Seconds = 0.0
+    retry: PositiveSeconds = 10.0
+
+
+class OpcUaLink(FileModel):
+    """A session with an OPC UA server, whose nodes are read each poll period."""
+
+    type: Literal["opcua"]
+    url: Annotated[str, StringConstraints(pattern=r"^opc\.tcp://[^\s]+$")]
+    timeout: PositiveSeconds = 4.0
+    retry: PositiveSeconds = 5.0
+
+
+Link = Annotated[ModbusTcpLink | ModbusRtuLink | OpcUaLink, Field(discriminator="type")]
+
+
+class SignalSettings(FileModel):
+    """What the site wants of one signal, beyond what the profile says of it.
+
+    ``poll``: read period; ``stale_after``: age at which a reading is no longer trusted (default three polls,
+    at least 2 s); ``critical``: asks for a scan at once; ``deadband``: smallest change worth a record.
+    """
+
+    poll: PositiveSeconds | None = None
+    stale_after: PositiveSeconds | None = None
+    critical: bool = False
+    deadband: Quantity | None = None
+
+
+class Device(FileModel):
+    """What answers on a link: a profile by name, or its map inline."""
+
+    link: Tag
+    unit: Annotated[int, Field(ge=0, le=255)] | None = None
+    profile: str | Profile
+    poll: PositiveSeconds = 1.0
+    signals: dict[FieldName, SignalSettings] = {}
+
+
+class MotorValve(FileModel):
+    """An open/close valve: energised to open, limit switches for both ends. ``travel`` is its full stroke time."""
+
+    type: Literal["motor"]
+    open_command: SignalName
+    opened: SignalName
+    closed: SignalName
+    travel: PositiveSeconds
+
+
+class ModulatingValve(FileModel):
+    """A positioned valve. ``position_command`` and ``position`` in percent open."""
+
+    type: Literal["modulating"]
+    position_command: SignalName
+    position: SignalName
+    travel: PositiveSeconds
+    closed_below: Percent = 1.0
+
+
+Valve = Annotated[MotorValve | ModulatingValve, Field(discriminator="type")]
+
+
+class Pump(FileModel):
+    """A pump with run feedback. It is started after its valve has left closed and stopped before it closes."""
+
+    run_command: SignalName
+    running: SignalName
+    start_timeout: PositiveSeconds = 5.0
+
+
+class FastGuard(FileModel):
+    """Watches a continuously measured parameter: beyond its limit for ``stop_delay``, or beyond ``instant`` at once.
+
+    ``high`` and ``low`` may only be stricter than the standard. Clears after ``clear_time`` inside the limit by
+    ``hysteresis`` (percent of the limit).
+    """
+
+    kind: Literal["fast"]
+    signal: SignalName
+    high: Quantity | None = None
+    low: Quantity | None = None
+    instant: Quantity | None = None
+    instant_low: Quantity | None = None
+    stop_delay: Seconds = 5.0
+    clear_time: Seconds = 600.0
+    hysteresis: Percent = 10.0
+    mark_cap: Seconds = 1800.0
+
+
+class BatchGuard(FileModel):
+    """Watches an analyzer that gives one result per ``interval``; ages: fresh, aging, stale, expired.
+
+    A single result beyond the limit trips. Ages are multiples of ``interval`` (fresh to 1.5, aging to 2.5,
+    expired from ``expired_after``). Clears after ``results_to_clear`` good new results.
+    """
+
+    kind: Literal["batch"]
+    signal: SignalName
+    interval: PositiveSeconds
+    high: Quantity | None = None
+    low: Quantity | None = None
+    staleness: Staleness | None = None
+    expired_after: Annotated[float, Field(gt=2.5, le=24)] = 4.0
+    results_to_clear: Annotated[int, Field(ge=1, le=24)] = 2
+    hysteresis: Percent = 10.0
+
+
+Guard = Annotated[FastGuard | BatchGuard, Field(discriminator="kind")]
+
+
+class Meter(FileModel):
+    """The flow meter of a dispenser: instantaneous flow, and the meter's own totaliser that is billed by."""
+
+    flow: SignalName
+    total: SignalName
+    rollover: PositiveVolumeM3 | None = None
+
+
+class SupplyLevel(FileModel):
+    """The tank a dispenser draws from. Below ``low`` no new order; below ``low_low`` (or unknown) it stops."""
+
+    signal: SignalName
+    low: Metres
+    low_low: Metres
+
+
+class _Dispenser(FileModel):
+    use: str
+    standards: tuple[str, ...] = ()
+    meter: Meter
+    valve: Tag
+    pump: Tag | None = None
+    guards: Annotated[dict[str, Guard], Field(min_length=1)]
+    supply_level: SupplyLevel | None = None
+    reset: Literal["local", "remote"] = "local"
+    no_flow_below: FlowM3h = 0.5
+    unauthorised_after: PositiveSeconds = 5.0
+
+
+class BatchDispenser(_Dispenser):
+    """Fills a tanker against an order.
+
+    ``slow_opening`` (modulating valves only) is used for the first ``slow_start`` and the last ``slow_finish``
+    of a fill. ``pre_act`` is how much early the valve closes until that is learned from overruns (by default half
+    the stroke at the present flow), ``pre_act_limit`` clamps it. ``settle``: how long flow must be nil.
+    """
+
+    mode: Literal["batch"]
+    max_order: PositiveVolumeM3
+    full_flow: PositiveFlowM3h
+    flow_timeout: PositiveSeconds = 10.0
+    slow_opening: Percent | None = None
+    slow_start: VolumeM3 = 0.0
+    slow_finish: VolumeM3 = 0.0
+    pre_act: VolumeM3 | None = None
+    pre_act_limit: VolumeM3 = 0.5
+    settle: PositiveSeconds = 2.0
+    order_timeout: PositiveSeconds = 3600.0
+
+
+class Pid(FileModel):
+    """PID settings in the ISA standard form. ``gain`` in percent opening per m3/h."""
+
+    gain: Annotated[float, Field(gt=0)]
+    integral_time: PositiveSeconds
+    derivative_time: Seconds = 0.0
+
+
+class ContinuousDispenser(_Dispenser):
+    """Serves a pipe: holds ``setpoint`` by a PID on a modulating valve, ramped at ``ramp`` m3/h per second."""
+
+    mode: Literal["continuous"]
+    setpoint: FlowM3h
+    max_setpoint: PositiveFlowM3h
+    ramp: PositiveFlowM3h = 5.0
+    pid: Pid
+
+
+Dispenser = Annotated[BatchDispenser | ContinuousDispenser, Field(discriminator="mode")]
+
+
+class Scan(FileModel):
+    """The scan cycle. A critical sample asks for a scan at once, between two periods."""
+
+    period: PositiveSeconds = 0.1
+
+
+class Record(FileModel):
+    """What goes into the store: changes, gathered for ``interval``; every value at least each ``max_interval``."""
+
+    interval: PositiveSeconds = 0.5
+    max_interval: PositiveSeconds = 300.0
+
+
+class CommandSigner(FileModel):
+    """Somebody upstream whose commands are obeyed: their Ed25519 public key, base64 of 32 bytes."""
+
+    name: Tag
+    public_key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}=$")]
+
+
+class Uplink(FileModel):
+    """The platform: an MQTT broker and the Sparkplug B names of this gateway.
+
+    ``password_file`` and ``ca_file``/``cert_file``/``key_file`` are paths; no secret stands in the site file.
+    ``resend_window``: what was sent this shortly before a connection broke is sent again as historical.
+    """
+
+    broker: Annotated[str, StringConstraints(pattern=r"^mqtts?://[^\s/:]+(:\d+)?$")]
+    group: Tag
+    node: Tag
+    username: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    keepalive: PositiveSeconds = 15.0
+    retry: PositiveSeconds = 2.0
+    resend_window: Seconds = 20.0
+    command_signers: tuple[CommandSigner, ...] = ()
+
+
+class Site(FileModel):
+    """One gateway's site file."""
+
+    site: SiteIdentity
+    scan: Scan = Scan()
+    record: Record = Record()
+    links: Annotated[dict[Tag, Link], Field(min_length=1)]
+    devices: Annotated[dict[Tag, Device], Field(min_length=1)]
+    valves: dict[Tag, Valve] = {}
+    pumps: dict[Tag, Pump] = {}
+    dispensers: dict[Tag, Dispenser] = {}
+    uplink: Uplink | None = None
+
+    @model_validator(mode="after")
+    def _levels_ordered(self) -> "Site":
+        for tag, dispenser in self.dispensers.items():
+            level = dispenser.supply_level
+            if level is not None and level.low_low >= level.low:
+                raise ValueError(f"{tag}: supply_level.low_low below supply_level.low")
+        return self

@@ -1,0 +1,152 @@
+"""Quality standards as data: limits by end use, each with its clause and how far it was verified.
+
+The numbers live in ``config/standards/*.yaml`` and ``config/uses.yaml``, never in code. A limit that was not
+read in the standard's own text is ``unverified``, and the CLI shows that word.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import yaml
+from pydantic import Field
+
+from config.model import FileModel, Quantity
+from config.units import unit
+
+_HERE: Final = Path(__file__).parent
+
+PARAMETERS: Final[dict[str, str]] = {
+    "turbidity": "NTU",
+    "ph": "pH",
+    "cod": "mg/L",
+    "ammonia": "mg/L",
+    "total_phosphorus": "mg/L",
+    "total_nitrogen": "mg/L",
+    "bod5": "mg/L",
+    "suspended_solids": "mg/L",
+    "total_chlorine": "mg/L",
+    "dissolved_oxygen": "mg/L",
+    "conductivity": "uS/cm",
+    "tds": "mg/L",
+}
+"""What can be limited and the unit it is computed in. Ammonia is NH3-N (氨氮)."""
+
+
+class Staleness(StrEnum):
+    """What a guard does when its analyzer's newest result is too old to trust."""
+
+    FAIL_CLOSED = "fail-closed"
+    FAIL_HOLD = "fail-hold"
+    WARN_ONLY = "warn-only"
+
+
+class Limit(FileModel):
+    """One limit: ``low`` and ``high`` in the parameter's unit, ``None`` where the standard sets none."""
+
+    parameter: str
+    low: Quantity | None = None
+    high: Quantity | None = None
+    clause: str
+    averaging: str
+    status: Literal["verified", "unverified"]
+    source: str
+
+
+class Column(FileModel):
+    """One column of a standard's table: the uses it covers and its limits."""
+
+    title: str
+    limits: tuple[Limit, ...]
+
+
+class Standard(FileModel):
+    """One standard. ``standard`` is its number as printed."""
+
+    standard: str
+    title: str
+    title_zh: str
+    columns: dict[str, Column]
+
+
+class Use(FileModel):
+    """An end use: the standard columns that apply (the strictest limit of them counts)."""
+
+    title: str
+    title_zh: str
+    standards: Annotated[tuple[str, ...], Field(min_length=1)]
+    staleness: Staleness
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedLimit:
+    """The limit that applies to a parameter and where it comes from; numbers in the canonical unit."""
+
+    parameter: str
+    low: float | None
+    high: float | None
+    origin: str
+    status: str
+
+
+@cache
+def standards() -> dict[str, Standard]:
+    """All standards by file name: ``gb-t-18920-2020``."""
+    return {
+        path.stem: Standard.model_validate(yaml.safe_load(path.read_text("utf-8")))
+        for path in sorted((_HERE / "standards").glob("*.yaml"))
+    }
+
+
+@cache
+def uses() -> dict[str, Use]:
+    """All end uses by name: ``road-cleaning``."""
+    data = yaml.safe_load((_HERE / "uses.yaml").read_text("utf-8"))
+    return {name: Use.model_validate(use) for name, use in data.items()}
+
+
+def column_names() -> list[str]:
+    """Every ``standard/column`` that a use or a dispenser may name."""
+    return [f"{name}/{column}" for name, standard in standards().items() for column in standard.columns]
+
+
+def applied_limits(columns: tuple[str, ...]) -> dict[str, AppliedLimit]:
+    """The strictest limit per parameter over ``standard/column`` names."""
+    result: dict[str, AppliedLimit] = {}
+    for column in columns:
+        name, _, key = column.partition("/")
+        for limit in standards()[name].columns[key].limits:
+            result[limit.parameter] = _strictest(result.get(limit.parameter), limit, standards()[name].standard)
+    return result
+
+
+def _strictest(known: AppliedLimit | None, limit: Limit, standard: str) -> AppliedLimit:
+    low = limit.low.value if limit.low else None
+    high = limit.high.value if limit.high else None
+    found = AppliedLimit(limit.parameter, low, high, f"{standard} {limit.clause}", limit.status)
+    if known is None:
+        return found
+    tighter_high = high is not None and (known.high is None or high < known.high)
+    tighter_low = low is not None and (known.low is None or low > known.low)
+    if not (tighter_high or tighter_low):
+        return known
+    origin = (
+        found.origin
+        if (tighter_high or high == known.high) and (tighter_low or low == known.low)
+        else (f"{known.origin}; {found.origin}")
+    )
+    status = "verified" if known.status == found.status == "verified" else "unverified"
+    return AppliedLimit(
+        limit.parameter,
+        low if tighter_low else known.low,
+        high if tighter_high else known.high,
+        origin,
+        found.status if origin == found.origin else status,
+    )
+
+
+def parameter_kind(parameter: str) -> str:
+    """The kind of quantity of a parameter: ``turbidity`` -> ``turbidity``, ``cod`` -> ``concentration``."""
+    return unit(PARAMETERS[parameter]).kind

@@ -1,0 +1,57 @@
+"""What a dispenser reports of itself, as values that are recorded and sent like any signal."""
+
+from config.sample import Value
+from control.batch import BatchDispenser, BatchState
+from control.cause import root, sentence
+from control.continuous import ContinuousDispenser, ContinuousState
+from control.state import ScanState
+
+BATCH_FACTS = (
+    ("phase", "text"),
+    ("tripped", "bool"),
+    ("first_out", "text"),
+    ("unattributed", "m3"),
+    ("order", "text"),
+    ("preset", "m3"),
+    ("delivered", "m3"),
+)
+CONTINUOUS_FACTS = (
+    ("phase", "text"),
+    ("tripped", "bool"),
+    ("first_out", "text"),
+    ("unattributed", "m3"),
+    ("setpoint", "m3/h"),
+    ("opening", "%"),
+    ("served", "m3"),
+)
+"""Name and unit of each fact (``bool`` and ``text`` have none), in the order in which ``facts`` gives them."""
+
+
+def fact_names(dispenser: BatchDispenser | ContinuousDispenser) -> list[str]:
+    """The names of a dispenser's facts."""
+    return [name for name, _ in fact_units(dispenser)]
+
+
+def fact_units(dispenser: BatchDispenser | ContinuousDispenser) -> tuple[tuple[str, str], ...]:
+    """Name and unit of each of a dispenser's facts."""
+    return BATCH_FACTS if isinstance(dispenser, BatchDispenser) else CONTINUOUS_FACTS
+
+
+def facts(state: ScanState, index: int) -> tuple[Value, ...]:
+    """The facts of one dispenser, in the order of ``BATCH_FACTS`` or ``CONTINUOUS_FACTS``."""
+    dispenser, trip = state.dispensers[index], state.trips[index].cause
+    first_out = sentence(root(trip)) if trip is not None else ""
+    common = (str(dispenser.phase), trip is not None, first_out, round(dispenser.unattributed_m3, 6))
+    match dispenser:
+        case BatchState():
+            order = dispenser.order
+            if order is None:
+                return (*common, "", 0.0, 0.0)
+            return (*common, order.id, order.volume_m3, round(dispenser.delivered_m3, 6))
+        case ContinuousState():
+            return (
+                *common,
+                round(dispenser.ramped_m3h, 3),
+                round(dispenser.opening, 2),
+                round(dispenser.served_m3, 6),
+            )

@@ -1,0 +1,112 @@
+"""Phase 2, protect: what is forbidden, and why.
+
+Breaches of guards and faults of equipment latch a trip; water not known to be fit, a low or unknown level and
+equipment whose state is unknown forbid as long as they last.
+"""
+
+from dataclasses import dataclass
+
+from config.sample import Sample
+from control import output
+from control.arbitration import Demand
+from control.cause import Cause, Code
+from control.device import DeviceState
+from control.guard import GuardState, Verdict
+from control.instant import Instant
+from control.level import LevelState
+from control.output import OutputState
+from control.program import DispenserUnit, Program
+from control.pump import PumpState
+from control.trip import TripState
+from control.valve import ValveState
+
+TRIPPING_FAULTS = frozenset(
+    {
+        Code.VALVE_NOT_OPENED,
+        Code.VALVE_NOT_CLOSED,
+        Code.VALVE_LEFT_POSITION,
+        Code.VALVE_CONTRADICTION,
+        Code.PUMP_NOT_RUNNING,
+        Code.PUMP_NOT_STOPPED,
+    }
+)
+"""Equipment faults that need a person. The others (feedback not known) forbid only while they stand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What guards, levels and equipment found in this scan, in the order of the program's lists."""
+
+    guards: tuple[GuardState, ...]
+    levels: tuple[LevelState, ...]
+    valves: tuple[ValveState, ...]
+    pumps: tuple[PumpState, ...]
+    devices: tuple[DeviceState, ...]
+    follow: tuple[OutputState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Why a dispenser may not start, and why it may not run; ``None`` where it may."""
+
+    start: Cause | None
+    run: Cause | None
+
+
+def find(
+    program: Program, before: Findings, demanded: tuple[Demand, ...], image: tuple[Sample, ...], now: Instant
+) -> Findings:
+    """Steps every guard, level and piece of equipment; ``demanded`` are the outputs of the scan before."""
+    return Findings(
+        guards=tuple(guard.step(s, image, now) for guard, s in zip(program.guards, before.guards, strict=True)),
+        levels=tuple(
+            unit.level.step(s, image, now) if unit.level is not None else s
+            for unit, s in zip(program.dispensers, before.levels, strict=True)
+        ),
+        valves=tuple(valve.step(s, image, now) for valve, s in zip(program.valves, before.valves, strict=True)),
+        pumps=tuple(pump.step(s, image, now) for pump, s in zip(program.pumps, before.pumps, strict=True)),
+        devices=tuple(device.step(s, image, now) for device, s in zip(program.devices, before.devices, strict=True)),
+        follow=tuple(
+            output.step(s, demand, program.signal_names[demand.signal], image[demand.signal], now)
+            for s, demand in zip(before.follow, demanded, strict=True)
+        ),
+    )
+
+
+def faults(unit: DispenserUnit, found: Findings) -> list[Cause]:
+    """What is wrong with the equipment of a dispenser now."""
+    present = [found.valves[unit.valve].fault]
+    if unit.pump is not None:
+        present.append(found.pumps[unit.pump].fault)
+    return [fault for fault in present if fault is not None]
+
+
+def tripping_cause(unit: DispenserUnit, found: Findings) -> Cause | None:
+    """What latches a trip now: a breach first, then a fault of equipment."""
+    for g in unit.guards:
+        if found.guards[g].verdict is Verdict.BREACH:
+            return found.guards[g].cause
+    return next((fault for fault in faults(unit, found) if fault.code in TRIPPING_FAULTS), None)
+
+
+def permission(unit: DispenserUnit, level: LevelState, trip: TripState, found: Findings) -> Permission:
+    """What a dispenser may do, with the weightiest cause of what it may not."""
+    run: Cause | None = trip.cause
+    hold: Cause | None = None
+    for g in unit.guards:
+        guard = found.guards[g]
+        if guard.verdict >= Verdict.UNKNOWN:
+            run = run or guard.cause
+        elif guard.verdict is Verdict.HOLD:
+            hold = hold or guard.cause
+    run = run or level.forbids_run or next(iter(faults(unit, found)), None)
+    return Permission(run or hold or level.forbids_start, run)
+
+
+def not_resettable(program: Program, unit: DispenserUnit, found: Findings, now: Instant) -> Cause | None:
+    """Why a trip cannot be reset now, or ``None``: every guard clear on fresh good data, no standing fault."""
+    for g in unit.guards:
+        cause = program.guards[g].not_clear(found.guards[g], now)
+        if cause is not None:
+            return cause
+    return next(iter(faults(unit, found)), None)

@@ -1,0 +1,77 @@
+"""Why: the chain of causes behind an output, a dispenser or a signal, down to the reading it rests on."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from config.sample import Sample
+from control.batch import BatchState
+from control.cause import Cause, amount, chain, reason_text, sentence
+from control.instant import Instant
+from control.program import Program
+from control.protect import permission
+from control.state import ScanState, findings
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``state``: what it is now, in words; ``causes``: the chain, outermost first."""
+
+    subject: str
+    state: str
+    causes: tuple[Cause, ...]
+
+
+def why(program: Program, state: ScanState, image: tuple[Sample, ...], name: str, now: Instant) -> Answer | None:
+    """The answer for an actuator, a dispenser or a signal; ``None`` for a name there is none of."""
+    for demand in state.outputs:
+        if demand.tag == name:
+            held = f"{_value_text(demand.value)}, demanded by {demand.rank.name.lower().replace('_', ' ')}"
+            return Answer(name, held, tuple(chain(demand.cause)))
+    index = program.dispenser_index.get(name)
+    if index is not None:
+        return _dispenser(program, state, index)
+    if name in program.signal_names:
+        return _signal(program, image, program.signal_names.index(name), now)
+    return None
+
+
+def _value_text(value: object) -> str:
+    if isinstance(value, bool):
+        return "on (open)" if value else "off (closed)"
+    return f"{value:.1f} %" if isinstance(value, float) else str(value)
+
+
+def _dispenser(program: Program, state: ScanState, index: int) -> Answer:
+    unit, dispenser = program.dispensers[index], state.dispensers[index]
+    may = permission(unit, state.levels[index], state.trips[index], findings(state))
+    text = str(dispenser.phase).replace("-", " ")
+    if may.run is not None:
+        return Answer(unit.tag, f"{text}; may not run", tuple(chain(may.run)))
+    if may.start is not None:
+        return Answer(unit.tag, f"{text}; may not start", tuple(chain(may.start)))
+    demand = next(d for d in state.outputs if d.tag == program.valves[unit.valve].tag)
+    ready = isinstance(dispenser, BatchState) and dispenser.order is None
+    return Answer(unit.tag, f"{text}; ready" if ready else text, tuple(chain(demand.cause)))
+
+
+def _signal(program: Program, image: tuple[Sample, ...], index: int, now: Instant) -> Answer:
+    sample = image[index]
+    value = amount(sample.value, program.units[index]) if isinstance(sample.value, float) else str(sample.value)
+    age = f", received {now.mono - sample.received:.1f} s ago" if sample.received > float("-inf") else ""
+    quality = sample.quality.name.lower()
+    reason = "" if sample.good else f" ({reason_text(sample)})"
+    return Answer(program.signal_names[index], f"{value}, {quality}{reason}{age}", ())
+
+
+def to_json(answer: Answer) -> dict[str, Any]:
+    """The answer as JSON: each cause with its sentence and, where it rests on a reading, that reading."""
+    causes = [
+        {
+            "code": str(cause.code),
+            "subject": cause.subject,
+            "text": sentence(cause),
+            "seen": cause.seen._asdict() if cause.seen is not None else None,
+        }
+        for cause in answer.causes
+    ]
+    return {"subject": answer.subject, "state": answer.state, "causes": causes}

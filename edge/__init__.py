@@ -1,0 +1,1 @@
+"""The running system: the controller, the store, the forwarder and the technician's command line."""

@@ -1,0 +1,5 @@
+"""``python -m edge`` is ``penstock``."""
+
+from edge.cli.main import main
+
+main()

@@ -1,0 +1,13 @@
+"""What a command's exit code says. Stable across versions."""
+
+from typing import Final
+
+DONE: Final = 0
+WRONG: Final = 1
+"""The site file, or what was asked, is wrong; or a demo or check did not go as it must."""
+USAGE: Final = 2
+"""The command line is wrong."""
+REFUSED: Final = 3
+"""The controller understood and refused; it says why."""
+UNREACHABLE: Final = 4
+"""No controller, broker or store could be reached."""

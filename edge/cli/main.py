@@ -1,0 +1,307 @@
+"""The ``penstock`` command. Every command has ``--json``; exit codes are in ``exit_codes.py``.
+
+Imports stand inside the commands, so that asking costs no more than what it needs.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from config.errors import ConfigError, LinkError, PenstockError
+from edge.cli import exit_codes
+
+app = typer.Typer(
+    name="penstock",
+    help="Edge controller for reclaimed water.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Site = Annotated[Path, typer.Argument(help="the site file (YAML)", show_default=False)]
+State = Annotated[
+    Path,
+    typer.Option("--state", help="the state directory", envvar="PENSTOCK_STATE"),
+]
+Json = Annotated[bool, typer.Option("--json", help="answer as JSON")]
+DEFAULT_STATE = Path("/var/lib/penstock")
+
+
+def main() -> None:
+    """The entry point of the console script."""
+    try:
+        app()
+    except ConfigError as error:
+        _fail(error, exit_codes.WRONG)
+    except LinkError as error:
+        _fail(error, exit_codes.UNREACHABLE)
+    except PenstockError as error:
+        _fail(error, exit_codes.WRONG)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _fail(error: PenstockError, code: int) -> None:
+    if "--json" in sys.argv:
+        body: dict[str, Any] = {"ok": False, "code": error.code, "error": error.message}
+        if isinstance(error, ConfigError):
+            body["problems"] = [
+                {"file": p.file, "line": p.line, "path": p.path, "found": p.found, "expected": p.expected}
+                for p in error.problems
+            ]
+        print(json.dumps(body, ensure_ascii=False))
+    else:
+        print(error.message, file=sys.stderr)
+    sys.exit(code)
+
+
+@app.command()
+def validate(site: Site, as_json: Json = False) -> None:
+    """Check a site file: every problem with its line, or what it describes."""
+    from config.load import load_site
+    from edge.cli.show import show_site, site_summary
+
+    loaded = load_site(site)
+    if as_json:
+        _print_json({"ok": True, **site_summary(loaded)})
+    else:
+        show_site(loaded)
+
+
+@app.command()
+def controller(site: Site, state: State = DEFAULT_STATE) -> None:
+    """Run the controller: drivers, scan, recorder. Ends on SIGTERM with every output safe."""
+    from config.load import load_site
+    from edge.controller.process import run_controller
+    from edge.log import configure_logging
+
+    configure_logging("controller")
+    run_until_signalled(run_controller(load_site(site), state))
+
+
+@app.command()
+def forwarder(site: Site, state: State = DEFAULT_STATE) -> None:
+    """Run the forwarder: store to platform, platform commands to controller."""
+    from config.load import load_site
+    from edge.forwarder.forwarder import run_forwarder
+    from edge.log import configure_logging
+
+    configure_logging("forwarder")
+    run_until_signalled(run_forwarder(load_site(site), state))
+
+
+@app.command()
+def run(site: Site, state: State = DEFAULT_STATE) -> None:
+    """Run controller and forwarder together in this terminal; each is started again if it fails."""
+    from config.load import load_site
+    from edge.cli.supervise import supervise
+    from edge.log import configure_logging
+
+    load_site(site)
+    configure_logging("run")
+    run_until_signalled(
+        supervise({name: [name, str(site), "--state", str(state)] for name in ("controller", "forwarder")})
+    )
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="tell the story unattended and end")] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring up a simulated station, a broker, controller and forwarder, and tell their story."""
+    from edge.cli.demo import run_demo
+
+    sys.exit(asyncio.run(run_demo(once=once, as_json=as_json)))
+
+
+@app.command()
+def status(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
+    """Links, dispensers, guards, alarms, uplink and store on one screen."""
+    from edge.cli.show import show_status
+
+    answer = _ask(state, {"op": "status"}) | {"forwarder": _forwarder_status(state)}
+    _print_json(answer) if as_json else show_status(answer)
+
+
+@app.command()
+def watch(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
+    """A live view of the station; Ctrl-C ends it. With --json one status a second, a line each."""
+    from edge.cli.watch import watch_station
+
+    asyncio.run(watch_station(state, as_json=as_json))
+
+
+@app.command()
+def why(
+    name: Annotated[str, typer.Argument(help="a valve, pump, dispenser or signal")],
+    state: State = DEFAULT_STATE,
+    as_json: Json = False,
+) -> None:
+    """Why is it as it is: the chain of causes down to the value on the wire."""
+    from edge.cli.show import show_why
+
+    answer = _ask(state, {"op": "why", "name": name})
+    _print_json(answer) if as_json else show_why(answer)
+
+
+@app.command()
+def order(
+    dispenser: Annotated[str, typer.Argument(help="the dispenser, such as FILL-1")],
+    volume: Annotated[str, typer.Argument(help="the volume with its unit: '8 m3' or '500 L'")],
+    order_id: Annotated[str, typer.Option("--id", help="the order's id; a new one if not given")] = "",
+    vehicle: Annotated[str, typer.Option(help="the vehicle's plate")] = "",
+    wait: Annotated[bool, typer.Option("--wait", help="wait for the receipt and print it")] = False,
+    state: State = DEFAULT_STATE,
+    as_json: Json = False,
+) -> None:
+    """Order a fill at a batch dispenser."""
+    from edge.cli.show import show_receipt
+
+    request = {
+        "op": "order",
+        "dispenser": dispenser,
+        "volume_m3": _quantity(volume, "volume"),
+        "vehicle": vehicle,
+    }
+    answer = _ask(state, request | ({"order_id": order_id} if order_id else {}))
+    if not wait:
+        _print_json(answer) if as_json else print(f"order {answer['order_id']} accepted")
+        return
+    from edge.cli.client import wait_for_receipt
+
+    receipt = asyncio.run(wait_for_receipt(state, answer["order_id"], _volume_deadline(request["volume_m3"])))
+    _print_json(receipt) if as_json else show_receipt(receipt)
+    if not receipt["complete"]:
+        sys.exit(exit_codes.WRONG)
+
+
+@app.command()
+def cancel(
+    dispenser: Annotated[str, typer.Argument(help="the dispenser")],
+    state: State = DEFAULT_STATE,
+    as_json: Json = False,
+) -> None:
+    """End the fill in hand early; its receipt says so."""
+    answer = _ask(state, {"op": "cancel", "dispenser": dispenser})
+    _print_json(answer) if as_json else print(f"{dispenser}: the fill is being ended")
+
+
+@app.command()
+def setpoint(
+    dispenser: Annotated[str, typer.Argument(help="a continuous dispenser")],
+    flow: Annotated[str, typer.Argument(help="the flow with its unit: '120 m3/h'; '0 m3/h' stops")],
+    state: State = DEFAULT_STATE,
+    as_json: Json = False,
+) -> None:
+    """Give a continuous dispenser another flow set-point."""
+    answer = _ask(state, {"op": "setpoint", "dispenser": dispenser, "flow_m3h": _quantity(flow, "flow")})
+    _print_json(answer) if as_json else print(f"{dispenser}: set-point {flow} accepted")
+
+
+@app.command()
+def reset(
+    dispenser: Annotated[str, typer.Argument(help="the tripped dispenser")],
+    state: State = DEFAULT_STATE,
+    as_json: Json = False,
+) -> None:
+    """Reset a trip. Accepted only when its cause is gone on fresh good data."""
+    answer = _ask(state, {"op": "reset", "dispenser": dispenser})
+    _print_json(answer) if as_json else print(f"{dispenser}: the trip is reset")
+
+
+@app.command()
+def receipts(
+    limit: Annotated[int, typer.Option(help="how many, newest first")] = 10,
+    state: State = DEFAULT_STATE,
+    as_json: Json = False,
+) -> None:
+    """The newest receipts."""
+    from edge.cli.show import show_receipts
+
+    answer = _ask(state, {"op": "receipts", "limit": limit})
+    _print_json(answer) if as_json else show_receipts(answer["receipts"])
+
+
+@app.command()
+def listen(
+    broker: Annotated[str, typer.Argument(help="mqtt://host:port")],
+    group: Annotated[str, typer.Option(help="the Sparkplug group")] = "changzhi",
+    node: Annotated[str | None, typer.Option(help="one node; all if not given")] = None,
+    count: Annotated[int, typer.Option(help="end after so many messages; 0: never")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Decode what arrives at a broker, and say at the end whether it is complete."""
+    from edge.cli.listen import listen_to
+
+    sys.exit(asyncio.run(listen_to(broker, group, node, count, as_json=as_json)))
+
+
+def run_until_signalled(work: Coroutine[Any, Any, None]) -> None:
+    """Runs a process' work on uvloop where there is one; SIGTERM and SIGINT end it in order."""
+    import signal
+
+    async def guarded() -> None:
+        task = asyncio.ensure_future(work)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, task.cancel)
+        try:
+            await task
+        except asyncio.CancelledError:
+            return
+
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(guarded())
+    else:
+        uvloop.run(guarded())
+
+
+def _ask(state: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """The controller's answer; prints a refusal and exits."""
+    from edge import rpc
+
+    answer = asyncio.run(rpc.call(state, request))
+    if answer.get("ok"):
+        return answer
+    if "--json" in sys.argv:
+        _print_json(answer)
+    else:
+        print(f"refused: {answer.get('error')}", file=sys.stderr)
+    sys.exit(exit_codes.REFUSED if answer.get("code") == "refused" else exit_codes.WRONG)
+
+
+def _forwarder_status(state: Path) -> dict[str, Any] | None:
+    from edge.cli.client import forwarder_status
+
+    return forwarder_status(state)
+
+
+def _quantity(text: str, kind: str) -> float:
+    from config.units import quantity
+
+    try:
+        return quantity(text, kind)
+    except ValueError as error:
+        raise typer.BadParameter(f"'{text}' is not {error}") from error
+
+
+def _volume_deadline(volume_m3: Any) -> float:
+    """How long a fill of this volume may take: at 10 m3/h, and some minutes."""
+    return 300.0 + float(volume_m3) / 10 * 3600
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=2 if os.isatty(1) else None))
+
+
+if __name__ == "__main__":
+    main()

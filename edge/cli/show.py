@@ -1,0 +1,281 @@
+"""What commands print for people: tables and chains, worst first."""
+
+import time
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from config.check import dispenser_limits
+from config.load import LoadedSite
+from config.units import CANONICAL
+
+console = Console(highlight=False)
+
+_VERDICT_STYLE = {
+    "fit": "green",
+    "aging": "yellow",
+    "hold": "yellow",
+    "unknown": "magenta",
+    "breach": "bold red",
+}
+_PRIORITY_STYLE = {"high": "bold red", "medium": "yellow", "low": "cyan"}
+
+
+def site_summary(loaded: LoadedSite) -> dict[str, Any]:
+    """What a site file describes, as JSON."""
+    site = loaded.site
+    return {
+        "site": site.site.id,
+        "links": {tag: link.type for tag, link in site.links.items()},
+        "devices": len(site.devices),
+        "signals": len(loaded.signals),
+        "dispensers": {
+            tag: {
+                "mode": dispenser.mode,
+                "use": dispenser.use,
+                "guards": {
+                    name: {
+                        "signal": guard.signal,
+                        "high": _tighter(guard.high, limit.high, min),
+                        "low": _tighter(guard.low, limit.low, max),
+                        "origin": limit.origin,
+                        "status": limit.status,
+                    }
+                    for name, guard in dispenser.guards.items()
+                    for limit in [dispenser_limits(dispenser)[name]]
+                },
+            }
+            for tag, dispenser in site.dispensers.items()
+        },
+    }
+
+
+def _tighter(own: Any, standard: float | None, pick: Any) -> float | None:
+    values = [v for v in (own.value if own is not None else None, standard) if v is not None]
+    return pick(values) if values else None
+
+
+def show_site(loaded: LoadedSite) -> None:
+    """Prints what a valid site file describes."""
+    summary = site_summary(loaded)
+    links = ", ".join(f"{tag} ({kind})" for tag, kind in summary["links"].items())
+    console.print(
+        f"[green]valid[/]: site {summary['site']}, {summary['devices']} devices, {summary['signals']} signals"
+    )
+    console.print(f"links: {links}")
+    for tag, dispenser in summary["dispensers"].items():
+        table = Table(title=f"{tag}: {dispenser['mode']}, {dispenser['use']}", title_justify="left", box=None)
+        for heading in ("guard", "signal", "low", "high", "limit from", ""):
+            table.add_column(heading)
+        for name, guard in dispenser["guards"].items():
+            unit = CANONICAL[_kind_of(loaded, guard["signal"])]
+            style = "" if guard["status"] == "verified" else "yellow"
+            table.add_row(
+                name,
+                guard["signal"],
+                _amount(guard["low"], unit),
+                _amount(guard["high"], unit),
+                guard["origin"],
+                Text(guard["status"], style),
+            )
+        console.print(table)
+
+
+def _kind_of(loaded: LoadedSite, signal: str) -> str:
+    symbol = loaded.signals[signal].unit
+    return next(kind for kind, canonical in CANONICAL.items() if canonical == symbol)
+
+
+def show_status(answer: dict[str, Any]) -> None:
+    console.print(status_view(answer))
+
+
+def status_view(answer: dict[str, Any]) -> RenderableType:
+    """The whole station on one screen, worst first."""
+    parts: list[RenderableType] = [_head(answer)]
+    if answer["alarms"]:
+        parts.append(_alarms(answer["alarms"]))
+    parts += [_dispenser(tag, dispenser, answer) for tag, dispenser in answer["dispensers"].items()]
+    parts.append(_links(answer["links"]))
+    parts.append(_foot(answer))
+    return Group(*parts)
+
+
+def _head(answer: dict[str, Any]) -> Text:
+    clock = datetime.fromtimestamp(answer["utc"]).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+    return Text(f"{answer['site']}  {answer['name']}  boot {answer['boot']}  {clock}", "bold")
+
+
+def _alarms(alarms: list[dict[str, Any]]) -> Panel:
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    for alarm in alarms:
+        style = _PRIORITY_STYLE[alarm["priority"]]
+        table.add_row(Text(alarm["priority"], style), _ago(alarm["since_utc"]), alarm["id"], alarm["text"])
+    return Panel(table, title=f"alarms: {len(alarms)}", title_align="left", border_style="red")
+
+
+def _dispenser(tag: str, dispenser: dict[str, Any], answer: dict[str, Any]) -> Panel:
+    valve = answer["valves"][dispenser["valve"]]
+    line = Text()
+    line.append("TRIPPED  " if dispenser["tripped"] else "", "bold red")
+    line.append(f"{dispenser['phase']}  ", "bold")
+    line.append(f"flow {_amount(dispenser['flow_m3h'], 'm3/h')}  total {_amount(dispenser['total_m3'], 'm3', 9)}  ")
+    line.append(f"{dispenser['valve']} {valve['position']}")
+    if dispenser["pump"] is not None:
+        running = answer["pumps"][dispenser["pump"]]["running"]
+        line.append(f"  {dispenser['pump']} {'running' if running else 'off' if running is False else 'unknown'}")
+    if dispenser["mode"] == "batch":
+        order = dispenser["order"]
+        if order is not None:
+            line.append(f"\norder {order['id']} {order['vehicle']}: ")
+            line.append(f"{dispenser['delivered_m3']:.3f} of {order['volume_m3']:g} m3")
+    else:
+        line.append(f"\nset-point {dispenser['setpoint_m3h']:g} m3/h (ramped {dispenser['ramped_m3h']:g})")
+        line.append(f", opening {dispenser['opening']:g} %")
+    guards = Table(box=None, padding=(0, 1))
+    for heading in ("guard", "value", "limits", "verdict", ""):
+        guards.add_column(heading)
+    for guard in dispenser["guards"]:
+        limits = " .. ".join(f"{v:g}" if v is not None else "" for v in (guard["low"], guard["high"]))
+        age = f" ({guard['result_age_s']:.0f} s old)" if guard["result_age_s"] is not None else ""
+        verdict = Text(guard["verdict"], _VERDICT_STYLE[guard["verdict"]])
+        unverified = Text("unverified", "yellow") if guard["limit_status"] != "verified" else Text("")
+        guards.add_row(guard["parameter"], _amount(guard["value"], guard["unit"]) + age, limits, verdict, unverified)
+    border = "red" if dispenser["tripped"] else "green"
+    title = f"{tag}  {dispenser['mode']}, {dispenser['use']}"
+    return Panel(Group(line, guards), title=title, title_align="left", border_style=border)
+
+
+def _links(links: dict[str, Any]) -> Table:
+    table = Table(box=None, padding=(0, 1))
+    for heading in ("link", "device", "state", "polls", "time-outs", "errors", "round trip", "last error"):
+        table.add_column(heading)
+    for tag, link in links.items():
+        for device, status in link["devices"].items():
+            state = Text("online", "green") if status["online"] else Text("OFFLINE", "bold red")
+            trip = f"{status['round_trip_s'] * 1000:.1f} ms" if status["round_trip_s"] is not None else ""
+            table.add_row(
+                tag,
+                device,
+                state,
+                str(status["polls"]),
+                str(status["timeouts"]),
+                str(status["exceptions"] + status["malformed"]),
+                trip,
+                status["last_error"] or link["last_error"],
+            )
+    return table
+
+
+def _foot(answer: dict[str, Any]) -> Text:
+    scan, store, uplink = answer["scan"], answer["store"], answer.get("forwarder")
+    text = Text()
+    text.append(f"scan {scan['period_ms']:g} ms, late p99 {scan['lateness_p99_ms']:g} ms")
+    text.append(f", takes p99 {scan['duration_p99_ms']:g} ms\n")
+    text.append(f"store {store['written']} records written, {store['dropped']} dropped")
+    if store["fault"]:
+        text.append(f"  DISK: {store['fault']}", "bold red")
+    if uplink is None:
+        text.append("\nuplink: no forwarder has run here")
+    elif not uplink["running"]:
+        text.append("\nuplink: the forwarder does not run", "bold red")
+    elif uplink["connected"]:
+        text.append(f"\nuplink {uplink['broker']} up, {uplink['waiting']} kept, {uplink['sent']} sent")
+    else:
+        text.append(
+            f"\nuplink {uplink['broker']} DOWN ({uplink['last_error']}), {uplink['waiting']} waiting",
+            "yellow",
+        )
+    return text
+
+
+def show_why(answer: dict[str, Any]) -> None:
+    console.print(why_view(answer))
+
+
+def why_view(answer: dict[str, Any]) -> Text:
+    """The chain of causes, each under the one it explains, down to the bytes on the wire."""
+    text = Text()
+    text.append(f"{answer['subject']}: {answer['state']}\n", "bold")
+    for depth, cause in enumerate(answer["causes"]):
+        text.append("  " * depth + "because " + cause["text"] + "\n")
+        indent = depth + 1
+        seen = cause["seen"]
+        if seen is not None:
+            wire = answer["wire"].get(seen["signal"])
+            when = datetime.fromtimestamp(seen["utc"]).astimezone().strftime("%H:%M:%S.%f")[:-3]
+            text.append(
+                "  " * indent + f"it read {_amount(seen['value'], seen['unit'])} ({seen['reason']}) at {when}\n",
+                "yellow",
+            )
+            if wire is not None:
+                unit = f" unit {wire['unit']}" if wire["unit"] is not None else ""
+                place = f"from link {wire['link']} ({wire['address']}){unit}, {wire['place']}, bytes {seen['raw']}"
+                text.append("  " * indent + place + "\n", "cyan")
+    if not answer["causes"]:
+        for signal, wire in answer["wire"].items():
+            unit = f" unit {wire['unit']}" if wire["unit"] is not None else ""
+            text.append(
+                f"  {signal}: link {wire['link']} ({wire['address']}){unit}, {wire['place']}, bytes {wire['raw']}\n"
+            )
+    return text
+
+
+def show_receipts(receipts: list[dict[str, Any]]) -> None:
+    for receipt in receipts:
+        show_receipt(receipt)
+    if not receipts:
+        console.print("no receipts yet")
+
+
+def show_receipt(receipt: dict[str, Any]) -> None:
+    console.print(receipt_view(receipt))
+
+
+def receipt_view(receipt: dict[str, Any]) -> Panel:
+    """A receipt as a person would want it printed."""
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    if receipt["name"] == "served":
+        table.add_row("served", f"{receipt['served_m3']:.3f} m3", receipt["use"])
+        table.add_row(
+            "totaliser",
+            f"{receipt['total_start_m3']:.3f} to {receipt['total_end_m3']:.3f} m3",
+            receipt["meter"],
+        )
+        return Panel(table, title=f"supply account {receipt['ledger_id']}  {receipt['subject']}", title_align="left")
+    table.add_row("delivered", f"[bold]{receipt['delivered_m3']:.3f} m3[/]", f"of {receipt['preset_m3']:g} m3 ordered")
+    if receipt["total_start_m3"] is not None:
+        table.add_row(
+            "totaliser",
+            f"{receipt['total_start_m3']:.3f} to {receipt['total_end_m3']:.3f} m3",
+            receipt["meter"],
+        )
+    table.add_row("vehicle", receipt["vehicle"] or "-", f"use {receipt['use']}")
+    table.add_row("ended", "complete" if receipt["complete"] else "[red]early[/]", receipt["stop"]["text"])
+    for quality in receipt["quality"]:
+        shown = f"{_amount(quality['lowest'], '')} to {_amount(quality['highest'], quality['unit'])}"
+        mark = "" if quality["limit_status"] == "verified" else " (unverified)"
+        table.add_row(quality["parameter"], shown, f"limit {quality['limit']}{mark}")
+    title = f"receipt {receipt['ledger_id']}  order {receipt['order_id']}  {receipt['subject']}"
+    return Panel(
+        table,
+        title=title,
+        title_align="left",
+        border_style="green" if receipt["complete"] else "yellow",
+        expand=False,
+    )
+
+
+def _amount(value: Any, unit: str, digits: int = 4) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.{digits}g} {unit}".strip() if isinstance(value, int | float) else str(value)
+
+
+def _ago(utc: float) -> str:
+    seconds = max(time.time() - utc, 0.0)
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,1 @@
+"""The controller process: drivers, scan cycle, recorder and the socket by which it is asked."""

@@ -1,0 +1,209 @@
+"""The controller: readings come in, a scan is made, outputs go out. One task, one loop, no waiting in between.
+
+A periodic scan runs on a fixed schedule; a critical reading has a scan made in the very callback that brought it,
+so that the write it causes leaves before the loop does anything else. An error inside a scan is a programming
+error: outputs are driven safe and the process ends, to be started again by its supervisor.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from config.errors import CommandRefused
+from config.load import LoadedSite
+from config.sample import NOT_YET_READ, Sample
+from control.batch import DISPENSING, BatchState
+from control.command import Answer, Command
+from control.instant import Instant
+from control.program import Program
+from control.scan import ScanResult, scan
+from control.state import ScanState, safe_outputs, to_saved
+from drivers.links import open_links
+from drivers.port import LinkDriver
+from edge.controller.outputs import Outputs
+from edge.controller.recorder import Recorder
+from edge.controller.timing import Timing
+from edge.store.writer import StoreWriter
+
+MAX_INBOX: Final = 64
+"""Commands waiting for a scan; more are refused. A person and a platform together ask a few a second."""
+SAVE_FILLING_S: Final = 1.0
+SAVE_IDLE_S: Final = 30.0
+"""How old the saved totals may get: the first while water is dispensed, the second (for flash wear) otherwise."""
+SAFE_STOP_S: Final = 2.0
+"""How long a stop waits for the outputs to be confirmed safe."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A command in the inbox and who waits for its answer."""
+
+    command: Command
+    answer: asyncio.Future[Answer]
+
+
+class Controller:
+    """Holds the image and the scan state, and runs the cycle."""
+
+    def __init__(
+        self,
+        loaded: LoadedSite,
+        program: Program,
+        state: ScanState,
+        store: StoreWriter,
+        aliases: dict[tuple[str, str], int],
+    ) -> None:
+        self.loaded = loaded
+        self.program = program
+        self.state = state
+        self.store = store
+        self.timing = Timing()
+        self.image: tuple[Sample, ...] = (NOT_YET_READ,) * len(program.signal_names)
+        self.drivers: Sequence[LinkDriver] = open_links(loaded, self.take)
+        self._raw: list[Sample] = list(self.image)
+        self._critical = tuple(signal.critical for signal in loaded.signals.signals)
+        self._inbox: deque[_Waiting] = deque()
+        self._recorder = Recorder(loaded, program, aliases, store, self.drivers)
+        self._outputs = Outputs(self._driver_of_outputs(), program.signal_names)
+        self._period = loaded.site.scan.period
+        self._saved_state: ScanState | None = None
+        self._saved_at = float("-inf")
+        self._scanning = False
+        self._failure: asyncio.Future[None] | None = None
+        self._clock: Callable[[], float] = time.monotonic
+
+    def now(self) -> Instant:
+        """The present moment, on the loop's clock and in UTC."""
+        return Instant(self._clock(), time.time())
+
+    def take(self, samples: Sequence[tuple[int, Sample]]) -> None:
+        """Takes the readings of one reply into the image; scans at once when one of them is critical."""
+        now = self.now()
+        critical = False
+        for index, sample in samples:
+            self._raw[index] = sample
+            self._recorder.note(index, sample, now)
+            critical = critical or self._critical[index]
+        if critical and not self._scanning:
+            self._guarded_scan(on_demand=True)
+
+    async def ask(self, command: Command) -> Answer:
+        """Puts a command before the next scan and returns what it made of it, once that is on disk."""
+        if len(self._inbox) >= MAX_INBOX:
+            raise CommandRefused(f"{MAX_INBOX} commands already wait; try again")
+        waiting = _Waiting(command, asyncio.get_running_loop().create_future())
+        self._inbox.append(waiting)
+        asyncio.get_running_loop().call_soon(self._guarded_scan_for_inbox)
+        answer = await waiting.answer
+        await self.store.flush(SAFE_STOP_S)
+        return answer
+
+    async def run(self) -> None:
+        """Runs drivers and cycle until cancelled; then drives the outputs safe and saves."""
+        loop = asyncio.get_running_loop()
+        self._clock = loop.time
+        self._failure = loop.create_future()
+        async with contextlib.AsyncExitStack() as stack:
+            group = await stack.enter_async_context(asyncio.TaskGroup())
+            links = [group.create_task(driver.run(), name=f"link {driver.name}") for driver in self.drivers]
+            try:
+                await self._cycle()
+            finally:
+                await self._stop()
+                for link in links:
+                    link.cancel()
+
+    async def _cycle(self) -> None:
+        loop = asyncio.get_running_loop()
+        assert self._failure is not None
+        due = loop.time()
+        while True:
+            late = loop.time() - due
+            missed = int(late / self._period)
+            self.timing.periodic(late, missed)
+            self._guarded_scan(on_demand=False)
+            due += self._period * (missed + 1)
+            await asyncio.wait({self._failure}, timeout=max(due - loop.time(), 0.0))
+            if self._failure.done():
+                self._failure.result()
+
+    def _guarded_scan_for_inbox(self) -> None:
+        if self._inbox:
+            self._guarded_scan(on_demand=True)
+
+    def _guarded_scan(self, *, on_demand: bool) -> None:
+        """A scan whose failure ends the process instead of the caller (a driver's callback, say)."""
+        assert self._failure is not None
+        if self._failure.done():
+            return
+        self._scanning = True
+        try:
+            self._scan(on_demand=on_demand)
+        except Exception as error:
+            log.critical("scan failed; outputs are driven safe", exc_info=error)
+            self._failure.set_exception(error)
+            self._outputs.write(safe_outputs(self.program), self.image, self._clock())
+        finally:
+            self._scanning = False
+
+    def _scan(self, *, on_demand: bool) -> None:
+        began, now = time.perf_counter(), self.now()
+        waiting = list(self._inbox)
+        self._inbox.clear()
+        raw = tuple(self._raw)
+        result = scan(self.program, self.state, raw, tuple(w.command for w in waiting), now)
+        self.state, self.image = result.state, result.image
+        self._outputs.write(result.state.outputs, result.image, now.mono)
+        self._record(result, raw, now)
+        for one, answer in zip(waiting, result.answers, strict=True):
+            if not one.answer.done():
+                one.answer.set_result(answer)
+        self.timing.ran(time.perf_counter() - began, on_demand=on_demand)
+
+    def _record(self, result: ScanResult, raw: tuple[Sample, ...], now: Instant) -> None:
+        if result.image is not raw:
+            for index, (before, after) in enumerate(zip(raw, result.image, strict=True)):
+                if after is not before:
+                    self._recorder.note(index, after, now)
+        for event in result.events:
+            body = {"name": event.name, **event.body}
+            self.store.put_entry(str(event.kind), event.subject, body, int(now.utc * 1000))
+        if result.events or self._save_due(now):
+            self._save(now)
+        self._recorder.cycle(result.state, result.image, self.timing, now)
+
+    def _save_due(self, now: Instant) -> bool:
+        if self._saved_state is self.state:
+            return False
+        filling = any(isinstance(d, BatchState) and d.phase in DISPENSING for d in self.state.dispensers)
+        return now.mono - self._saved_at >= (SAVE_FILLING_S if filling else SAVE_IDLE_S)
+
+    def _save(self, now: Instant) -> None:
+        self._saved_state, self._saved_at = self.state, now.mono
+        self.store.save_state(to_saved(self.program, self.state, now))
+
+    async def _stop(self) -> None:
+        """Leaves the plant safe: every output to its safe position, confirmed if the field still answers."""
+        now = self.now()
+        self._outputs.write(safe_outputs(self.program), self.image, now.mono)
+        if not await self._outputs.settle(SAFE_STOP_S):
+            log.warning("not every output was confirmed safe before the stop")
+        for waiting in self._inbox:
+            waiting.answer.cancel()
+        now = self.now()
+        self._recorder.flush(now)
+        self._save(now)
+
+    def _driver_of_outputs(self) -> dict[int, LinkDriver]:
+        by_link = {driver.name: driver for driver in self.drivers}
+        return {
+            demand.signal: by_link[self.loaded.signals.signals[demand.signal].link] for demand in self.state.outputs
+        }

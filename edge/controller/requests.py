@@ -1,0 +1,285 @@
+"""What the controller answers on its socket. Reads are made from the state as it stands; commands go to the scan."""
+
+import math
+import uuid
+from typing import Any, Final
+
+from config.errors import CommandRefused
+from config.sample import Quality, Sample, hj212_flag
+from config.signals import profile_base, wire_place
+from config.site import ModbusRtuLink, ModbusTcpLink, OpcUaLink
+from control.batch import BatchDispenser, BatchState
+from control.cause import chain, sentence, to_json
+from control.command import Command, Op
+from control.continuous import ContinuousDispenser, ContinuousState
+from control.facts import fact_names, facts
+from control.guard import FastGuard
+from control.why import to_json as why_json
+from control.why import why
+from edge.controller.controller import Controller
+from edge.rpc import refused
+from edge.store.ledger import Ledger
+
+MAX_TEXT: Final = 200
+"""Longest text taken from a request."""
+
+
+class Requests:
+    """The handler behind ``edge.rpc.serve``. ``ledger`` is a connection of its own, for reading receipts."""
+
+    def __init__(self, controller: Controller, ledger: Ledger) -> None:
+        self._controller = controller
+        self._ledger = ledger
+
+    async def handle(self, request: dict[str, Any], user: str) -> dict[str, Any]:
+        """Answers one request; ``user`` is the local user at the other end of the socket."""
+        op = request["op"]
+        try:
+            match op:
+                case "ping":
+                    return {"ok": True}
+                case "status":
+                    return {"ok": True, **self._status()}
+                case "image":
+                    return {"ok": True, **self._image()}
+                case "alarms":
+                    return {"ok": True, "alarms": self._alarms()}
+                case "why":
+                    return self._why(_text(request, "name"))
+                case "receipts":
+                    return {"ok": True, "receipts": self._receipts(int(_number(request, "limit", 20)))}
+                case "refused":
+                    return self._note_refused(request)
+                case "order" | "cancel" | "reset" | "setpoint":
+                    return await self._command(Op(op), request, user)
+                case _:
+                    return refused("bad-request", f"no such op '{str(op)[:MAX_TEXT]}'")
+        except _BadRequest as error:
+            return refused("bad-request", str(error))
+        except CommandRefused as error:
+            return refused(error.code, error.message)
+
+    async def _command(self, op: Op, request: dict[str, Any], user: str) -> dict[str, Any]:
+        source = _text(request, "source", f"local:{user}")
+        if not source.startswith("platform:"):
+            source = f"local:{user}"
+        command_id = _text(request, "command_id", "") or uuid.uuid4().hex
+        command = Command(
+            id=command_id,
+            op=op,
+            dispenser=_text(request, "dispenser"),
+            source=source,
+            order_id=(_text(request, "order_id", "") or f"local-{command_id[:12]}") if op is Op.ORDER else "",
+            volume_m3=_number(request, "volume_m3") if op is Op.ORDER else 0.0,
+            vehicle=_text(request, "vehicle", ""),
+            flow_m3h=_number(request, "flow_m3h") if op is Op.SETPOINT else 0.0,
+        )
+        answer = await self._controller.ask(command)
+        if answer.refusal is None:
+            return {"ok": True, "accepted": True, "command_id": command.id, "order_id": command.order_id}
+        text = "; because ".join(sentence(cause) for cause in chain(answer.refusal))
+        return {**refused("refused", text), "refusal": to_json(answer.refusal), "command_id": command.id}
+
+    def _status(self) -> dict[str, Any]:
+        controller = self._controller
+        site = controller.loaded.site
+        return {
+            "site": site.site.id,
+            "name": site.site.name,
+            "boot": controller.store.boot,
+            "utc": controller.now().utc,
+            "links": {driver.name: self._link(driver.name) for driver in controller.drivers},
+            "dispensers": {unit.tag: self._dispenser(i) for i, unit in enumerate(controller.program.dispensers)},
+            "valves": {
+                valve.tag: {
+                    "position": str(state.position),
+                    "fault": sentence(state.fault) if state.fault else None,
+                }
+                for valve, state in zip(controller.program.valves, controller.state.valves, strict=True)
+            },
+            "pumps": {
+                pump.tag: {"running": state.running, "fault": sentence(state.fault) if state.fault else None}
+                for pump, state in zip(controller.program.pumps, controller.state.pumps, strict=True)
+            },
+            "alarms": self._alarms(),
+            "scan": {"period_ms": site.scan.period * 1000, **controller.timing.figures()},
+            "store": controller.store.status().to_json(),
+            "uplink": {"broker": site.uplink.broker, "node": site.uplink.node} if site.uplink else None,
+        }
+
+    def _link(self, name: str) -> dict[str, Any]:
+        status = next(driver.status() for driver in self._controller.drivers if driver.name == name)
+        link = self._controller.loaded.site.links[name]
+        return {"type": link.type, "address": _address(link), **status.to_json()}
+
+    def _dispenser(self, index: int) -> dict[str, Any]:
+        controller = self._controller
+        unit, state = controller.program.dispensers[index], controller.state.dispensers[index]
+        trip = controller.state.trips[index]
+        common: dict[str, Any] = {
+            "phase": str(state.phase),
+            "use": unit.dispenser.use,
+            "tripped": trip.latched,
+            "trip": to_json(trip.cause) if trip.cause is not None else None,
+            "unattributed_m3": round(state.unattributed_m3 + state.idle_m3, 6),
+            "total_m3": state.total_m3,
+            "flow_m3h": _good(controller.image[unit.dispenser.flow]),
+            "valve": controller.program.valves[unit.valve].tag,
+            "pump": controller.program.pumps[unit.pump].tag if unit.pump is not None else None,
+            "guards": [self._guard(g) for g in unit.guards],
+        }
+        match unit.dispenser, state:
+            case BatchDispenser(), BatchState():
+                order = state.order
+                common |= {
+                    "mode": "batch",
+                    "order": {"id": order.id, "volume_m3": order.volume_m3, "vehicle": order.vehicle}
+                    if order
+                    else None,
+                    "delivered_m3": round(state.delivered_m3, 6),
+                }
+            case ContinuousDispenser() as settings, ContinuousState():
+                common |= {
+                    "mode": "continuous",
+                    "setpoint_m3h": settings.wanted_m3h(state),
+                    "ramped_m3h": round(state.ramped_m3h, 3),
+                    "opening": round(state.opening, 2),
+                    "served_m3": round(state.served_m3, 6),
+                }
+        return common
+
+    def _guard(self, index: int) -> dict[str, Any]:
+        controller = self._controller
+        guard, state = controller.program.guards[index], controller.state.guards[index]
+        sample = controller.image[guard.signal]
+        fast = isinstance(guard, FastGuard)
+        age = controller.now().mono - state.result_at if state.result_at is not None else None
+        return {
+            "parameter": guard.parameter,
+            "signal": guard.signal_name,
+            "kind": "fast" if fast else "batch",
+            "value": _good(sample) if fast else state.result_value,
+            "unit": guard.unit,
+            "low": guard.low,
+            "high": guard.high,
+            "limit_origin": guard.limit_origin,
+            "limit_status": guard.limit_status,
+            "verdict": state.verdict.name.lower(),
+            "result_age_s": round(age, 1) if age is not None else None,
+            "cause": to_json(state.cause) if state.cause is not None else None,
+        }
+
+    def _image(self) -> dict[str, Any]:
+        controller = self._controller
+        mono = controller.now().mono
+        signals = {
+            signal.name: {
+                "value": sample.value,
+                "unit": signal.unit,
+                "quality": sample.quality.name.lower(),
+                "reason": str(sample.reason),
+                "flag": hj212_flag(sample.reason),
+                "age_s": round(mono - sample.received, 3) if math.isfinite(sample.received) else None,
+                "source_time": sample.source_time,
+            }
+            for signal, sample in zip(controller.loaded.signals.signals, controller.image, strict=True)
+        }
+        devices = {
+            tag: {"online": device.online}
+            for driver in controller.drivers
+            for tag, device in driver.status().devices.items()
+        }
+        dispensers = {
+            unit.tag: dict(zip(fact_names(unit.dispenser), facts(controller.state, i), strict=True))
+            for i, unit in enumerate(controller.program.dispensers)
+        }
+        return {"signals": signals, "devices": devices, "dispensers": dispensers}
+
+    def _alarms(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": alarm.id,
+                "priority": alarm.priority.name.lower(),
+                "since_utc": alarm.since_utc,
+                "text": sentence(alarm.cause),
+                "cause": to_json(alarm.cause),
+            }
+            for alarm in sorted(self._controller.state.alarms, key=lambda alarm: -alarm.priority)
+        ]
+
+    def _why(self, name: str) -> dict[str, Any]:
+        controller = self._controller
+        answer = why(controller.program, controller.state, controller.image, name, controller.now())
+        if answer is None:
+            known = [demand.tag for demand in controller.state.outputs] + list(controller.program.dispenser_index)
+            return refused("unknown-name", f"there is no '{name}'; ask for {', '.join(known)} or a signal")
+        result = why_json(answer)
+        names = [cause["seen"]["signal"] for cause in result["causes"] if cause["seen"]]
+        if name in controller.loaded.signals.index:
+            names.append(name)
+        return {"ok": True, **result, "wire": {signal: self._wire(signal) for signal in names}}
+
+    def _wire(self, name: str) -> dict[str, Any]:
+        """Where a signal comes from: link, unit, place on the wire, and the bytes last seen there."""
+        loaded = self._controller.loaded
+        signal = loaded.signals[name]
+        device = loaded.site.devices[signal.device]
+        sample = self._controller.image[signal.index]
+        return {
+            "link": signal.link,
+            "address": _address(loaded.site.links[signal.link]),
+            "unit": device.unit,
+            "place": wire_place(signal, profile_base(loaded.profiles[signal.device])),
+            "raw": sample.raw.hex(" "),
+            "value": sample.value,
+        }
+
+    def _receipts(self, limit: int) -> list[dict[str, Any]]:
+        return self._ledger.latest("receipt", min(max(limit, 1), 1000))
+
+    def _note_refused(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A command from upstream that never reached a scan: recorded like any other."""
+        body = {
+            "name": "refused-upstream",
+            "id": _text(request, "command_id", ""),
+            "source": _text(request, "source", ""),
+            "accepted": False,
+            "error": _text(request, "error", ""),
+            "text": _text(request, "text", ""),
+        }
+        self._controller.store.put_entry("command", "uplink", body, int(self._controller.now().utc * 1000))
+        return {"ok": True}
+
+
+class _BadRequest(Exception):
+    """A request whose arguments are missing or of the wrong kind."""
+
+
+def _text(request: dict[str, Any], key: str, default: str | None = None) -> str:
+    value = request.get(key, default)
+    if not isinstance(value, str) or len(value) > MAX_TEXT:
+        raise _BadRequest(f"'{key}' must be a text of at most {MAX_TEXT} characters")
+    return value
+
+
+def _number(request: dict[str, Any], key: str, default: float | None = None) -> float:
+    value = request.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise _BadRequest(f"'{key}' must be a number")
+    return float(value)
+
+
+def _good(sample: Sample) -> float | None:
+    if sample.quality is not Quality.GOOD or not isinstance(sample.value, int | float):
+        return None
+    return float(sample.value)
+
+
+def _address(link: ModbusTcpLink | ModbusRtuLink | OpcUaLink) -> str:
+    match link:
+        case ModbusTcpLink():
+            return f"{link.host}:{link.port}"
+        case ModbusRtuLink():
+            return f"{link.port} {link.baudrate} 8{link.parity}{link.stopbits}"
+        case OpcUaLink():
+            return link.url

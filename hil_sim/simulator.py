@@ -1,0 +1,265 @@
+"""The simulator of one site: station, servers, the clock that steps them, and the control operations."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol
+from zoneinfo import ZoneInfo
+
+from config.load import LoadedSite
+from config.profile import ModbusProfile
+from config.sample import Value
+from config.site import ModbusRtuLink, ModbusTcpLink, OpcUaLink
+from hil_sim.base_station import Settings
+from hil_sim.control_channel import ControlChannel
+from hil_sim.errors import SimulatorError
+from hil_sim.modbus_rtu import ModbusRtuServer
+from hil_sim.modbus_tcp import ModbusTcpServer
+from hil_sim.opcua_server import REFRESH_S, OpcUaServer
+from hil_sim.site_out import write_site
+from hil_sim.stations import build_station
+from hil_sim.unit import Unit
+from hil_sim.wire_log import WireLog
+
+STEP_S: Final = 0.02
+MAX_CATCH_UP_S: Final = 5.0
+"""A simulator that stood still longer (a suspended laptop) lets the rest of that time pass unsimulated."""
+DEFAULT_WIRE_EVENTS: Final = 1000
+MAX_WIRE_EVENTS: Final = 5000
+
+
+class LinkServer(Protocol):
+    """What every kind of link server has in common."""
+
+    @property
+    def endpoint(self) -> dict[str, object]:
+        """The keys of the site file's link that lead to this server."""
+        ...
+
+    async def start(self) -> None:
+        """Opens it."""
+        ...
+
+    async def stop(self) -> None:
+        """Closes it."""
+        ...
+
+    async def refuse(self, on: bool) -> None:
+        """Makes it unreachable, or reachable again at the same place."""
+        ...
+
+    async def refresh(self) -> None:
+        """Publishes what has changed, for servers that publish."""
+        ...
+
+
+class Simulator:
+    """Serves one site until cancelled.
+
+    ``start`` binds everything, ``run`` lets time pass, ``stop`` clears up.
+    """
+
+    def __init__(
+        self, loaded: LoadedSite, settings: Settings, control: Path | None = None, model: str | None = None
+    ) -> None:
+        self.loaded = loaded
+        self.station = build_station(loaded, settings, model)
+        self.wire = WireLog()
+        self.units: dict[tuple[str, int], Unit] = {}
+        self.servers: dict[str, LinkServer] = {}
+        self.unsimulated_s = 0.0
+        self._stepped_s = 0.0
+        self._control = ControlChannel(control, self.request) if control is not None else None
+        zone = ZoneInfo(loaded.site.site.timezone)
+        for tag, device in loaded.site.devices.items():
+            profile = loaded.profiles[tag]
+            if isinstance(profile, ModbusProfile):
+                assert device.unit is not None
+                signals = loaded.signals.of_device(tag)
+                unit = Unit(tag, device.unit, profile, signals, self.station.points, zone)
+                self.units[device.link, device.unit] = unit
+        for name in loaded.site.links:
+            self.servers[name] = self._server(name)
+
+    def _server(self, name: str) -> LinkServer:
+        units = {number: unit for (link, number), unit in self.units.items() if link == name}
+        match self.loaded.site.links[name]:
+            case ModbusTcpLink():
+                return ModbusTcpServer(name, units, self.wire)
+            case ModbusRtuLink() as link:
+                return ModbusRtuServer(name, units, self.wire, link.baudrate)
+            case OpcUaLink():
+                signals = [signal for signal in self.loaded.signals.signals if signal.link == name]
+                return OpcUaServer(name, signals, self.station.points)
+
+    async def start(self) -> None:
+        """Opens every link and the control channel."""
+        self._stepped_s = asyncio.get_running_loop().time()
+        try:
+            for server in self.servers.values():
+                await server.start()
+            # What the links' opening took has passed in the station too, before anybody looks at it.
+            self._catch_up()
+            if self._control is not None:
+                await self._control.start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Closes everything that was opened."""
+        if self._control is not None:
+            await self._control.stop()
+        for server in self.servers.values():
+            await server.stop()
+
+    def write_site(self, out: Path) -> None:
+        """Writes the site file that leads to this simulator."""
+        write_site(self.loaded, {name: server.endpoint for name, server in self.servers.items()}, out)
+
+    async def run(self) -> None:
+        """Lets time pass, until cancelled."""
+        loop = asyncio.get_running_loop()
+        refreshed_s = loop.time()
+        while True:
+            await asyncio.sleep(STEP_S)
+            self._catch_up()
+            if self._stepped_s - refreshed_s >= REFRESH_S:
+                refreshed_s = self._stepped_s
+                for server in self.servers.values():
+                    await server.refresh()
+
+    def _catch_up(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        self.advance(now_s - self._stepped_s, now_s)
+        self._stepped_s = now_s
+
+    def advance(self, elapsed_s: float, now_s: float) -> None:
+        """Steps the station by ``elapsed_s``, ``STEP_S`` or so at a time, then looks at the watchdogs."""
+        if elapsed_s > MAX_CATCH_UP_S:
+            self.unsimulated_s += elapsed_s - MAX_CATCH_UP_S
+            elapsed_s = MAX_CATCH_UP_S
+        # A timer is always a little late: half a step more is still one step.
+        steps = max(1, round(elapsed_s / STEP_S))
+        for _ in range(steps):
+            self.station.step(elapsed_s / steps)
+        for unit in self.units.values():
+            unit.watch(now_s)
+
+    # -- the control operations ------------------------------------------------------------------------------
+
+    async def request(self, request: dict[str, Any]) -> dict[str, object]:
+        """Carries out one control request. Raises ``SimulatorError`` for one that makes no sense."""
+        match request["op"]:
+            case "state":
+                return self._state()
+            case "upset":
+                value, ramp_s = _number(request, "value"), _number(request, "ramp_s", 0.0, low=0.0)
+                self.station.upset(_text(request, "parameter"), value, ramp_s, _for_s(request))
+            case "calm":
+                self.station.calm(_text(request, "parameter"), _number(request, "ramp_s", 0.0, low=0.0))
+            case "set":
+                self.station.set(_text(request, "name"), _value(request))
+            case "silence":
+                self._silence(_text(request, "device"), _flag(request, "on"))
+            case "exception":
+                self._exception(_text(request, "device"), _flag(request, "on"), int(_number(request, "code", 4.0)))
+            case "refuse":
+                await self._link(_text(request, "link")).refuse(_flag(request, "on"))
+            case "valve":
+                self.station.stick_valve(_text(request, "tag"), _flag(request, "stuck"))
+            case "pump":
+                self.station.trip_pump(_text(request, "tag"), _flag(request, "tripped"))
+            case "analyzer":
+                fields = {key: _number(request, key) for key in request.keys() - {"op", "device"}}
+                self.station.analyzer(_text(request, "device"), fields)
+            case "level":
+                self.station.set_level(_number(request, "value"))
+            case "speed":
+                self.station.speed(_number(request, "factor"))
+            case "record":
+                self.wire.on = _flag(request, "on")
+            case "wire":
+                return self._wire(request)
+            case other:
+                raise SimulatorError(f"no operation '{other}'; docs/simulators.md lists them")
+        return {"t_ns": time.monotonic_ns()}
+
+    def _state(self) -> dict[str, object]:
+        return {
+            "t_ns": time.monotonic_ns(),
+            "signals": {signal.name: self.station.points[signal.name].get() for signal in self.loaded.signals.signals},
+            "truth": self.station.truth(),
+            "watchdogs": {unit.device: unit.watchdog_tripped for unit in self.units.values() if unit.watched},
+            "unsimulated_s": self.unsimulated_s,
+        }
+
+    def _silence(self, device: str, on: bool) -> None:
+        settings = self.loaded.site.devices.get(device)
+        if settings is None:
+            raise SimulatorError(f"no device '{device}'; there is: {', '.join(self.loaded.site.devices)}")
+        server = self.servers[settings.link]
+        if isinstance(server, OpcUaServer):
+            (server.silent.add if on else server.silent.discard)(device)
+        else:
+            self._unit(device).silent = on
+
+    def _exception(self, device: str, on: bool, code: int) -> None:
+        if not 1 <= code <= 0xFF:
+            raise SimulatorError(f"{code} is no Modbus exception code; give 1 to 255")
+        self._unit(device).exception = code if on else None
+
+    def _unit(self, device: str) -> Unit:
+        unit = next((unit for unit in self.units.values() if unit.device == device), None)
+        if unit is None:
+            raise SimulatorError(f"no Modbus device '{device}'")
+        return unit
+
+    def _link(self, name: str) -> LinkServer:
+        server = self.servers.get(name)
+        if server is None:
+            raise SimulatorError(f"no link '{name}'; there is: {', '.join(self.servers)}")
+        return server
+
+    def _wire(self, request: Mapping[str, Any]) -> dict[str, object]:
+        limit = int(_number(request, "limit", DEFAULT_WIRE_EVENTS, low=1))
+        kind = _text(request, "kind") if "kind" in request else None
+        signal = _text(request, "signal") if "signal" in request else None
+        since_ns = int(_number(request, "since_ns", 0.0))
+        events, more = self.wire.since(self.units, since_ns, min(limit, MAX_WIRE_EVENTS), kind, signal)
+        return {"t_ns": time.monotonic_ns(), "events": events, "more": more}
+
+
+def _text(request: Mapping[str, Any], key: str) -> str:
+    value = request.get(key)
+    if not isinstance(value, str):
+        raise SimulatorError(f'"{key}" must be a text')
+    return value
+
+
+def _flag(request: Mapping[str, Any], key: str) -> bool:
+    value = request.get(key)
+    if not isinstance(value, bool):
+        raise SimulatorError(f'"{key}" must be true or false')
+    return value
+
+
+def _number(request: Mapping[str, Any], key: str, default: float | None = None, low: float | None = None) -> float:
+    value = request.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise SimulatorError(f'"{key}" must be a number')
+    if low is not None and value < low:
+        raise SimulatorError(f'"{key}" must be at least {low:g}')
+    return value
+
+
+def _for_s(request: Mapping[str, Any]) -> float | None:
+    return _number(request, "for_s", low=0.0) if request.get("for_s") is not None else None
+
+
+def _value(request: Mapping[str, Any]) -> Value:
+    value = request.get("value")
+    if "value" not in request or not (value is None or isinstance(value, float | int | bool | str)):
+        raise SimulatorError('"value" must be a number, true or false, a text or null')
+    return value
