@@ -1,5 +1,6 @@
 """Loads a site file: YAML to checked, immutable models, with every problem named by file and line at once."""
 
+import copy
 import difflib
 import typing
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from config.site import Site
 DEVICES: Final = Path(__file__).parent / "devices"
 MAX_FILE_BYTES: Final = 32 * 1024 * 1024
 """A larger site file is refused: 10,000 inline signals take about 1.5 MB."""
+MAX_PRUNINGS: Final = 4
+"""How often what is wrong is left out to look at the rest: once for itself, and for what that leaves incomplete."""
 
 _PROFILE: Final[TypeAdapter[ModbusProfile | OpcUaProfile]] = TypeAdapter(Profile)
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -160,30 +163,49 @@ def _cached_profile(path: Path, changed_ns: int) -> ModbusProfile | OpcUaProfile
 
 def _read_site(document: _Document) -> tuple[Site | None, list[Problem], set[str]]:
     """The site; what is wrong with it; and the tags of entries left out so that the rest can still be checked."""
-    try:
-        return Site.model_validate(document.data), [], set()
-    except ValidationError as error:
-        problems = [_problem(document, Site, detail) for detail in error.errors()]
-        data, dropped = _without_bad_entries(document.data, error)
-    try:
-        return Site.model_validate(data), problems, dropped
-    except ValidationError:
-        return None, problems, dropped
+    problems: list[Problem] = []
+    data, dropped = document.data, set[str]()
+    for attempt in range(MAX_PRUNINGS):
+        try:
+            return Site.model_validate(data), problems, dropped
+        except ValidationError as error:
+            if attempt == 0:
+                problems = [_problem(document, Site, detail) for detail in error.errors()]
+            data = _pruned(data, error, dropped)
+            if data is None:
+                break
+    return None, problems, dropped
 
 
-def _without_bad_entries(data: Any, error: ValidationError) -> tuple[Any, set[str]]:
-    if not isinstance(data, dict):
-        return data, set()
-    pruned = {key: dict(value) if isinstance(value, dict) else value for key, value in data.items()}
-    dropped: set[str] = set()
+def _pruned(data: Any, error: ValidationError, dropped: set[str]) -> Any:
+    """A copy without what was wrong: the key alone where it can be missed, else the smallest entry around it."""
+    copied = copy.deepcopy(data)
     for detail in error.errors():
-        section, *rest = detail["loc"] or ("",)
-        if not rest and section not in Site.model_fields:
-            pruned.pop(section, None)
-        elif rest and isinstance(pruned.get(section), dict) and section != "site":
-            pruned[section].pop(rest[0], None)
-            dropped.add(str(rest[0]))
-    return pruned, dropped
+        path, model = _walk(Site, detail["loc"])
+        field = model.model_fields.get(str(path[-1])) if model is not None and path else None
+        alone = detail["type"] == "extra_forbidden" or (field is not None and not field.is_required())
+        victim = path if alone else _entry_around(path)
+        if not victim:
+            return None
+        _drop(copied, victim)
+        if len(victim) > 1:
+            dropped.add(str(victim[-1] if victim[-2:-1] != ("guards",) else ".".join(map(str, victim))))
+    return copied
+
+
+def _entry_around(path: Path_) -> Path_:
+    """The entry that holds a path: one guard of a dispenser, or one link, device, valve, pump or dispenser."""
+    if len(path) >= 4 and path[0] == "dispensers" and path[2] == "guards":
+        return path[:4]
+    return path[:2] if len(path) >= 2 and path[0] != "site" else ()
+
+
+def _drop(data: Any, path: Path_) -> None:
+    """Removes what stands at ``path``, unless it is gone with what stood around it."""
+    for step in path[:-1]:
+        data = data.get(step) if isinstance(data, dict) else None
+    if isinstance(data, dict):
+        data.pop(path[-1], None)
 
 
 def _profiles(
