@@ -79,8 +79,8 @@ async def call(state_dir: Path, request: dict[str, Any], timeout: float = 5.0) -
 
 @contextlib.asynccontextmanager
 async def serve(state_dir: Path, handler: Handler) -> AsyncIterator[None]:
-    """Serves requests while the context lasts. Raises ``LinkError`` when another controller serves there."""
-    await _refuse_second(state_dir)
+    """Serves requests while the context lasts. A socket left behind by a killed controller is replaced."""
+    (state_dir / SOCKET_NAME).unlink(missing_ok=True)
     open_connections: set[asyncio.Task[None]] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -109,18 +109,6 @@ async def serve(state_dir: Path, handler: Handler) -> AsyncIterator[None]:
             task.cancel()
         with contextlib.suppress(FileNotFoundError):
             (state_dir / SOCKET_NAME).unlink()
-
-
-async def _refuse_second(state_dir: Path) -> None:
-    path = state_dir / SOCKET_NAME
-    if not path.exists():
-        return
-    try:
-        await call(state_dir, {"op": "ping"}, timeout=1.0)
-    except LinkError:
-        path.unlink(missing_ok=True)
-        return
-    raise LinkError(f"another controller already runs in {state_dir}; stop it first or choose another --state")
 
 
 async def _serve_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handler: Handler) -> None:

@@ -16,6 +16,7 @@ from edge import rpc
 from edge.controller.controller import Controller
 from edge.controller.recorder import metric_definitions
 from edge.controller.requests import Requests
+from edge.single_instance import single_instance
 from edge.store import ledger as ledger_file
 from edge.store.ledger import Ledger
 from edge.store.writer import StoreWriter
@@ -25,6 +26,11 @@ log = structlog.get_logger(__name__)
 
 async def run_controller(loaded: LoadedSite, state_dir: Path) -> None:
     """Runs until cancelled. Raises ``LinkError`` when another controller runs there, ``StoreError`` on a bad disk."""
+    with single_instance(state_dir, "controller"):
+        await _run(loaded, state_dir)
+
+
+async def _run(loaded: LoadedSite, state_dir: Path) -> None:
     program = compile_site(loaded)
     store = StoreWriter(state_dir)
     ledger = Ledger(state_dir / ledger_file.FILE_NAME, read_only=True)

@@ -30,6 +30,7 @@ from config.site import Uplink
 from edge import rpc, sparkplug
 from edge.forwarder.commands import Call, Commands
 from edge.forwarder.session import REBIRTH, Message, Present, Session, identity_metrics
+from edge.single_instance import single_instance
 from edge.store import spool as spool_file
 from edge.store.spool import Record, Spool
 
@@ -72,16 +73,16 @@ async def run_forwarder(loaded: LoadedSite, state_dir: Path) -> None:
     if uplink is None:
         log.warning("this site has no uplink: nothing is forwarded")
         return
-    state_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
 
     async def call(request: dict[str, Any]) -> dict[str, Any]:
         return await rpc.call(state_dir, request)
 
-    forwarder = Forwarder(loaded, uplink, state_dir, call)
-    try:
-        await forwarder.run()
-    finally:
-        forwarder.close()
+    with single_instance(state_dir, "forwarder"):
+        forwarder = Forwarder(loaded, uplink, state_dir, call)
+        try:
+            await forwarder.run()
+        finally:
+            forwarder.close()
 
 
 class Forwarder:

@@ -105,6 +105,10 @@ class Ledger:
         ).fetchone()
         return row is not None
 
+    def last_id(self) -> int:
+        """The id of the newest entry, 0 when there is none."""
+        return int(self._db.execute("SELECT COALESCE(MAX(id), 0) FROM entry").fetchone()[0])
+
     def latest_boot(self) -> int:
         """The highest boot number of any entry, 0 when there is none."""
         return int(self._db.execute("SELECT COALESCE(MAX(boot), 0) FROM entry").fetchone()[0])

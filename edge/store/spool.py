@@ -100,6 +100,10 @@ class Spool:
         """The last ledger entry that has been copied here."""
         return self._meta("ledger-through") or 0
 
+    def restart_ledger_copy(self) -> None:
+        """Copies the ledger from its first entry on: it was begun anew."""
+        self._set_meta("ledger-through", 0)
+
     def read(self, after_id: int, limit: int) -> list[Record]:
         """The next records after an id, oldest first."""
         rows = self._db.execute(

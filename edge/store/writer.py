@@ -66,6 +66,8 @@ class StoreWriter:
         self._ledger = self._open(Ledger, ledger_file.FILE_NAME)
         self._spool = self._open(Spool, spool_file.FILE_NAME)
         self._state = self._open(StateFile, state_file.FILE_NAME)
+        if self._spool.ledger_through() > self._ledger.last_id():
+            self._spool.restart_ledger_copy()
         self.boot = self._state.next_boot(self._first_free_boot())
         self._condition = threading.Condition()
         self._data: deque[NewRecord] = deque()

@@ -1,0 +1,24 @@
+"""Two controllers in one state directory would both move the valve."""
+
+from pathlib import Path
+
+import pytest
+
+from config.errors import LinkError, StoreError
+from edge.single_instance import single_instance
+
+
+def test_a_second_one_is_refused_while_the_first_runs_and_welcome_after(tmp_path: Path) -> None:
+    with single_instance(tmp_path, "controller"):
+        with pytest.raises(LinkError, match="another controller already runs"), single_instance(tmp_path, "controller"):
+            pass
+        with single_instance(tmp_path, "forwarder"):
+            pass
+    with single_instance(tmp_path, "controller"):
+        pass
+
+
+def test_a_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="file/state"), single_instance(tmp_path / "file" / "state", "controller"):
+        pass
