@@ -1,0 +1,72 @@
+"""A small site for tests of the running system: one fill point whose field is not there."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from config.load import LoadedSite, load_site
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+SIGNER = "dispatch"
+
+PROFILE: dict[str, Any] = {
+    "protocol": "modbus",
+    "signals": {
+        "open": {"table": "coil", "address": 0, "type": "bool", "writable": True},
+        "opened": {"table": "discrete", "address": 0, "type": "bool"},
+        "closed": {"table": "discrete", "address": 1, "type": "bool"},
+        "flow": {"table": "input", "address": 0, "type": "float32", "unit": "m3/h"},
+        "total": {"table": "input", "address": 2, "type": "float64", "unit": "m3"},
+        "turbidity": {"table": "input", "address": 6, "type": "float32", "unit": "NTU"},
+    },
+}
+
+
+def site_data(port: int, broker: str = "mqtt://127.0.0.1:1") -> dict[str, Any]:
+    """The site as plain data; ``port`` is where its one Modbus TCP server is, or is not."""
+    public = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
+    return {
+        "site": {"id": "small-01"},
+        "links": {"io": {"type": "modbus-tcp", "host": "127.0.0.1", "port": port, "timeout": "0.5 s", "retry": "1 s"}},
+        "devices": {"D-1": {"link": "io", "unit": 1, "poll": "100 ms", "profile": PROFILE}},
+        "valves": {
+            "XV-1": {
+                "type": "motor",
+                "open_command": "D-1.open",
+                "opened": "D-1.opened",
+                "closed": "D-1.closed",
+                "travel": "1 s",
+            }
+        },
+        "dispensers": {
+            "FILL-1": {
+                "mode": "batch",
+                "use": "road-cleaning",
+                "meter": {"flow": "D-1.flow", "total": "D-1.total"},
+                "valve": "XV-1",
+                "max_order": "20 m3",
+                "full_flow": "60 m3/h",
+                "guards": {"turbidity": {"kind": "fast", "signal": "D-1.turbidity"}},
+            }
+        },
+        "uplink": {
+            "broker": broker,
+            "group": "changzhi",
+            "node": "small-01",
+            "retry": "0.1 s",
+            "resend_window": "0 s",
+            "command_signers": [{"name": SIGNER, "public_key": public}],
+        },
+    }
+
+
+def small_site(folder: Path, port: int = 1, broker: str = "mqtt://127.0.0.1:1", **uplink: Any) -> LoadedSite:
+    """Writes and loads the small site."""
+    data = site_data(port, broker)
+    data["uplink"] |= uplink
+    path = folder / "site.yaml"
+    path.write_text(yaml.safe_dump(data, sort_keys=False), "utf-8")
+    return load_site(path)
