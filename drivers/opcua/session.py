@@ -74,6 +74,8 @@ class OpcUaSession:
         return self._status
 
     async def run(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         delay = FIRST_RECONNECT_S
         try:
             while True:
@@ -84,6 +86,9 @@ class OpcUaSession:
                 except (LinkError, OSError, TimeoutError, UaError, asyncio.IncompleteReadError) as error:
                     self._failed(str(error) or type(error).__name__)
                 await self._close()
+                if task.cancelling():
+                    # The library may answer a cancellation with an error or a result of its own.
+                    raise asyncio.CancelledError
                 await asyncio.sleep(delay * random.uniform(0.8, 1.2))
                 delay = min(delay * 2, self._link.retry)
         finally:

@@ -9,6 +9,7 @@ Events, receipts and commands are sent as JSON with QoS 1 besides.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -40,6 +41,9 @@ POLL_S: Final = 0.1
 """How often the store is looked at for new records."""
 PUBLISH_TIMEOUT_S: Final = 10.0
 """A message not taken, or not acknowledged, within this ends the connection: it is half-open."""
+CONNECT_TIMEOUT_S: Final = 5.0
+FAREWELL_S: Final = 1.0
+"""How long an orderly end tries to announce itself."""
 MAX_QUEUED_COMMANDS: Final = 64
 """Commands waiting to be answered; more are dropped by the client, and time out at their sender."""
 COMMAND_INTERVAL_S: Final = 0.05
@@ -106,7 +110,7 @@ class Forwarder:
             group.create_task(self._report())
             while True:
                 try:
-                    await self._connection()
+                    await self._one_connection()
                 except* (
                     aiomqtt.MqttError,
                     OSError,
@@ -117,6 +121,16 @@ class Forwarder:
                 ) as errors:
                     self._failed(errors)
                 await asyncio.sleep(self._uplink.retry * random.uniform(0.5, 1.0))
+
+    async def _one_connection(self) -> None:
+        """A connection in a task of its own: one that fails while it is ended would swallow the cancellation."""
+        connection = asyncio.get_running_loop().create_task(self._connection(), name="connection")
+        try:
+            await asyncio.wait({connection})
+        finally:
+            connection.cancel()
+            await asyncio.wait({connection})
+        connection.result()
 
     def close(self) -> None:
         self._commands.close()
@@ -147,7 +161,7 @@ class Forwarder:
                 clean_session=True,
                 will=aiomqtt.Will(will.topic, will.payload, qos=1),
                 keepalive=round(uplink.keepalive),
-                timeout=PUBLISH_TIMEOUT_S,
+                timeout=CONNECT_TIMEOUT_S,
                 max_queued_incoming_messages=MAX_QUEUED_COMMANDS,
             ) as client,
         ):
@@ -162,8 +176,9 @@ class Forwarder:
                     group.create_task(self._deliver(client, session))
             except asyncio.CancelledError:
                 # An orderly end says so before it goes; the broker sends no will after a DISCONNECT.
-                async with asyncio.timeout(1.0):
-                    await self._publish(client, session.death_certificate(_now_ms()))
+                with contextlib.suppress(aiomqtt.MqttError, OSError, TimeoutError):
+                    async with asyncio.timeout(FAREWELL_S):
+                        await self._publish(client, session.death_certificate(_now_ms()))
                 raise
             finally:
                 self._status.connected = False
