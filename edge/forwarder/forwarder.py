@@ -123,13 +123,14 @@ class Forwarder:
                 await asyncio.sleep(self._uplink.retry * random.uniform(0.5, 1.0))
 
     async def _one_connection(self) -> None:
-        """A connection in a task of its own: one that fails while it is ended would swallow the cancellation."""
+        """A connection in a task of its own: one that fails while it is ended replaces the cancellation by its error."""
         connection = asyncio.get_running_loop().create_task(self._connection(), name="connection")
         try:
             await asyncio.wait({connection})
         finally:
-            connection.cancel()
-            await asyncio.wait({connection})
+            while not connection.done():
+                connection.cancel()
+                await asyncio.wait({connection}, timeout=FAREWELL_S)
         connection.result()
 
     def close(self) -> None:
@@ -301,6 +302,11 @@ class Forwarder:
 
     async def _publish(self, client: aiomqtt.Client, message: Message) -> None:
         await client.publish(message.topic, message.payload, qos=message.qos, timeout=PUBLISH_TIMEOUT_S)
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # ``asyncio.wait_for`` of Python 3.11, with which the client awaits, loses a cancellation that comes in
+            # the same loop step as the result.
+            raise asyncio.CancelledError
 
     # -- in -----------------------------------------------------------------------------------------------------
 
