@@ -60,7 +60,7 @@ class Station:
         await self.start_simulator()
         await self.start_process("controller")
         await self.start_process("forwarder")
-        await self.until("the controller answers", self._answers)
+        await self.until("the controller answers", self.answers)
         await self.until("the uplink is up", self._uplink_up)
 
     async def start_broker(self) -> None:
@@ -224,7 +224,8 @@ class Station:
         self._logs.append(log)
         return log
 
-    async def _answers(self) -> bool:
+    async def answers(self) -> bool:
+        """True once the controller answers. Raises ``LinkError`` when it has ended."""
         if self.processes["controller"].returncode is not None:
             raise LinkError(f"the controller ended; see {self.directory / 'controller.log'}")
         try:

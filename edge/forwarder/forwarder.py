@@ -123,7 +123,7 @@ class Forwarder:
                 await asyncio.sleep(self._uplink.retry * random.uniform(0.5, 1.0))
 
     async def _one_connection(self) -> None:
-        """A connection in a task of its own: one that fails while it is ended replaces the cancellation by its error."""
+        """A connection in a task of its own, because one that fails while it is ended replaces the cancellation."""
         connection = asyncio.get_running_loop().create_task(self._connection(), name="connection")
         try:
             await asyncio.wait({connection})

@@ -170,7 +170,7 @@ async def test_a_dead_device_delays_nobody_on_another_bus(station: Station, dead
 
 
 async def _online(station: Station, device: str) -> bool:
-    links = (await station.ask("status"))["links"]
+    links: dict[str, dict[str, dict[str, dict[str, bool]]]] = (await station.ask("status"))["links"]
     return any(link["devices"][device]["online"] for link in links.values() if device in link["devices"])
 
 
@@ -192,8 +192,8 @@ async def test_a_malformed_command_from_upstream_is_refused_answered_and_recorde
     assert answers == ["malformed", "malformed", "malformed", "unknown-signer"]
 
     def recorded() -> bool:
-        commands = [message.values for message in station.received if message.kind == "command"]
-        return sum(command["name"] == "refused-upstream" for command in commands) == 4
+        commands = [message.values["name"] for message in station.received if message.kind == "command"]
+        return commands.count("refused-upstream") == 4
 
     await station.until("every one is recorded", recorded)
     assert (await _scan(station))["scans"] > scans

@@ -1,0 +1,191 @@
+"""What a technician types: every command, its JSON, its exit code."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import yaml
+
+from edge.cli import exit_codes
+from edge.cli.station import Station, example_site, running
+from tests.edge.sites import site_data
+
+ROOT = Path(__file__).parents[2]
+BAD_SITE = ROOT / "docs" / "examples" / "bad-site.yaml"
+TIMEOUT_S = 120.0
+
+
+def _penstock(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "edge", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "200", "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+
+
+def test_validate_says_what_a_good_site_is() -> None:
+    for name in ("fill-station", "plant-outlet"):
+        done = _penstock("validate", example_site(name))
+        assert done.returncode == exit_codes.DONE, done.stderr
+        assert "valid" in done.stdout
+        assert "unverified" in done.stdout
+    summary = json.loads(_penstock("validate", example_site("fill-station"), "--json").stdout)
+    assert summary["ok"]
+    assert summary["dispensers"]["FILL-1"]["guards"]["turbidity"]["high"] == 8
+
+
+def test_validate_names_every_problem_by_file_and_line() -> None:
+    done = _penstock("validate", BAD_SITE)
+    assert done.returncode == exit_codes.WRONG
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 7
+    assert all(re.match(r"  .*bad-site\.yaml:\d+: .*: found .*; expected ", line) for line in lines[1:])
+    problems = json.loads(_penstock("validate", BAD_SITE, "--json").stdout)["problems"]
+    assert [problem["path"] for problem in problems] == [
+        "devices.AIT-1.unit",
+        "valves.XV-1.travel",
+        "valves.XV-1.travle",
+        "dispensers.FILL-1.guards.turbidity.high",
+        "dispensers.FILL-1.guards.cod",
+        "dispensers.FILL-1.guards.ammonia.signal",
+    ]
+
+
+@pytest.mark.parametrize("process", ["controller", "forwarder", "run"])
+def test_no_process_starts_with_a_bad_site(process: str, tmp_path: Path) -> None:
+    done = _penstock(process, BAD_SITE, "--state", tmp_path / "state")
+    assert done.returncode == exit_codes.WRONG
+    assert "6 problems" in done.stderr
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("validate", "none.yaml"), exit_codes.WRONG, "No such file"),
+        (("status",), exit_codes.UNREACHABLE, "is it running?"),
+        (("order", "FILL-1", "8"), exit_codes.USAGE, "a volume with its unit"),
+        (("order", "FILL-1", "8 m3/h"), exit_codes.USAGE, "unit of flow"),
+        (("setpoint", "INDUSTRY", "120"), exit_codes.USAGE, "a flow with its unit"),
+        (("open", "XV-101"), exit_codes.USAGE, "No such command"),
+        (("listen", "mqtt://127.0.0.1:1"), exit_codes.UNREACHABLE, "cannot be reached"),
+    ],
+)
+def test_what_cannot_be_done_says_why_and_exits_so(
+    arguments: tuple[str, ...], code: int, told: str, tmp_path: Path
+) -> None:
+    done = _penstock(*arguments, *(["--state", tmp_path] if arguments[0] in ("status",) else []), cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr
+
+
+def test_a_state_directory_that_cannot_be_made_is_an_error_not_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "site.yaml").write_text(yaml.safe_dump(site_data(1)), "utf-8")
+    done = _penstock("controller", tmp_path / "site.yaml", "--state", tmp_path / "file" / "state")
+    assert done.returncode == exit_codes.WRONG
+    assert "cannot be used" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def station(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Station]:
+    async with running(Station(example_site("plant-outlet"), tmp_path_factory.mktemp("outlet"))) as station:
+        yield station
+
+
+async def _ask(station: Station, *arguments: object) -> tuple[int, dict[str, Any]]:
+    done = await asyncio.to_thread(_penstock, *arguments, "--state", station.state, "--json")
+    return done.returncode, json.loads(done.stdout)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_outlet_is_run_from_the_command_line(station: Station) -> None:
+    async def holding() -> bool:
+        return bool((await station.dispenser("INDUSTRY"))["phase"] == "holding")
+
+    await station.until("the set-point is reached by the ramp", holding, 90.0)
+    code, status = await _ask(station, "status")
+    assert code == exit_codes.DONE
+    assert set(status["dispensers"]) == {"INDUSTRY", "RIVER"}
+    assert status["forwarder"]["connected"]
+    text = await asyncio.to_thread(_penstock, "status", "--state", station.state)
+    assert "INDUSTRY" in text.stdout
+    assert "AIT-201" in text.stdout
+
+    code, answer = await _ask(station, "setpoint", "INDUSTRY", "80 m3/h")
+    assert (code, answer["accepted"]) == (exit_codes.DONE, True)
+    code, answer = await _ask(station, "setpoint", "INDUSTRY", "900 m3/h")
+    assert (code, answer["refusal"]["code"]) == (exit_codes.REFUSED, "setpoint-not-allowed")
+    code, answer = await _ask(station, "order", "RIVER", "1 m3")
+    assert (code, answer["refusal"]["code"]) == (exit_codes.REFUSED, "wrong-mode")
+    code, answer = await _ask(station, "cancel", "RIVER")
+    assert code == exit_codes.REFUSED
+    code, answer = await _ask(station, "reset", "RIVER")
+    assert (code, answer["refusal"]["code"]) == (exit_codes.REFUSED, "not-tripped")
+    code, answer = await _ask(station, "why", "FV-201")
+    assert (code, answer["causes"][0]["code"]) == (exit_codes.DONE, "regulating")
+    code, answer = await _ask(station, "why", "FV-999")
+    assert (code, answer["code"]) == (exit_codes.WRONG, "unknown-name")
+    code, answer = await _ask(station, "receipts")
+    assert code == exit_codes.DONE
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_breach_of_one_use_leaves_the_other_running(station: Station) -> None:
+    await station.simulate("upset", parameter="turbidity", value=14.0)
+
+    async def tripped() -> bool:
+        return bool((await station.dispenser("INDUSTRY"))["tripped"])
+
+    await station.until("INDUSTRY trips", tripped)
+    assert not (await station.dispenser("RIVER"))["tripped"]
+    await station.simulate("calm", parameter="turbidity")
+
+    async def closed() -> bool:
+        return bool((await station.ask("status"))["valves"]["FV-201"]["position"] == "closed")
+
+    await station.until("its valve is closed", closed, 60.0)
+    _, answer = await _ask(station, "receipts")
+    assert answer["receipts"][0]["name"] == "served"
+    assert answer["receipts"][0]["served_m3"] > 0
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_listen_decodes_births_and_data_and_counts(station: Station) -> None:
+    assert station.broker is not None
+    done = await asyncio.to_thread(
+        _penstock, "listen", f"mqtt://127.0.0.1:{station.broker.port}", "--node", "plant-01", "--count", "20", "--json"
+    )
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == exit_codes.DONE
+    assert len(lines) == 21
+    assert {line["kind"] for line in lines[:-1]} >= {"NBIRTH", "DBIRTH"}
+    assert lines[-1]["completeness"]["missing"] == 0
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_watch_shows_the_station_live(station: Station) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "edge", "watch", "--json", "--state", str(station.state), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(TIMEOUT_S):
+        first, second = [json.loads(await process.stdout.readline()) for _ in range(2)]
+    process.terminate()
+    await process.wait()
+    assert second["utc"] > first["utc"]
+    assert second["scan"]["scans"] > first["scan"]["scans"]

@@ -1,0 +1,47 @@
+"""A controller that is killed in the middle of a fill: the water stops, and every litre is still accounted for."""
+
+from pathlib import Path
+
+import pytest
+
+from edge.cli.station import Station, example_site, running
+
+FILL = "FILL-1"
+
+
+async def test_the_watchdog_closes_the_valve_and_the_order_ends_with_one_receipt(tmp_path: Path) -> None:
+    async with running(Station(example_site("fill-station"), tmp_path)) as station:
+        await station.until_ready(FILL)
+        before = (await station.simulate("state"))["truth"]["dispensed_m3"]["FIT-101"]
+        assert (await station.ask("order", dispenser=FILL, order_id="killed", volume_m3=5.0))["ok"]
+
+        async def flowing() -> bool:
+            return bool((await station.dispenser(FILL))["delivered_m3"] > 0.05)
+
+        await station.until("water flows", flowing)
+        await station.end_process("controller", kill=True)
+
+        async def dry() -> bool:
+            truth = (await station.simulate("state"))["truth"]
+            return bool(truth["valves"]["XV-101"]["opening_percent"] == 0 and truth["flow_m3h"]["FIT-101"] < 0.1)
+
+        await station.until("the device's own watchdog has closed the valve", dry)
+        assert (await station.simulate("state"))["watchdogs"]["RIO-101"] is True
+
+        await station.start_process("controller")
+        await station.until("the controller answers", station.answers)
+        receipt = await station.receipt("killed")
+        await station.until_ready(FILL)
+        dispensed = (await station.simulate("state"))["truth"]["dispensed_m3"]["FIT-101"] - before
+        unattributed = (await station.dispenser(FILL))["unattributed_m3"]
+        assert receipt["stop"]["code"] == "restarted"
+        assert not receipt["complete"]
+        assert receipt["delivered_m3"] + unattributed == pytest.approx(dispensed, abs=0.003)
+        assert unattributed > 0
+        receipts = (await station.ask("receipts", limit=100))["receipts"]
+        assert [one["order_id"] for one in receipts] == ["killed"]
+        again = await station.ask("order", dispenser=FILL, order_id="killed", volume_m3=1.0)
+        assert again["refusal"]["code"] == "order-seen"
+        await station.end_process("controller")
+        await station.until_delivered()
+        assert station.completeness.missing() == {}
