@@ -40,8 +40,8 @@ format: $(READY) ## format and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(READY) ## measure: ours beside the bare libraries, in one run
-	@$(BIN)/python -m tests.bench
+bench: $(READY) ## measure: ours beside the bare libraries, in one run (BENCH_ARGS=reaction)
+	@$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
 lock: $(READY) ## resolve the dependencies anew into the lock files
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \

@@ -190,6 +190,8 @@ class ModbusRtuServer:
         self._replies.add(handle)
 
     def _send(self, data: bytes, event: Event | None) -> None:
+        # Taken before: the other side may have the reply, and this process be set aside, before the call returns.
+        sent_ns = time.monotonic_ns()
         try:
             os.write(self._master, data)
         except BlockingIOError:
@@ -200,4 +202,4 @@ class ModbusRtuServer:
                 raise
             return
         if event is not None:
-            self.wire.add(event._replace(t_ns=time.monotonic_ns()))
+            self.wire.add(event._replace(t_ns=sent_ns))

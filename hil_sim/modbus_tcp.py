@@ -126,10 +126,12 @@ class _Connection(asyncio.Protocol):
             transport.write(head + bytes((0, 3, number, pdu[0] | 0x80, GATEWAY_TARGET_SILENT)))
             return
         reply, address, values = unit.respond(pdu, self._loop.time())
+        # Taken before: the other side may have the reply, and this process be set aside, before the call returns.
+        sent_ns = time.monotonic_ns()
         transport.write(head + (len(reply) + 1).to_bytes(2, "big") + bytes((number,)) + reply)
         if values is not None:
             if pdu[0] > 4:
                 event = Event(received_ns, self._server.link, number, "write", pdu[0], address, values)
             else:
-                event = Event(time.monotonic_ns(), self._server.link, number, "reply", pdu[0], address, values)
+                event = Event(sent_ns, self._server.link, number, "reply", pdu[0], address, values)
             self._wire.add(event)

@@ -1,7 +1,7 @@
 """What passed over the simulator's sockets and when: where "breach to valve closing" is measured.
 
 Times are ``time.monotonic_ns()``, one clock for every process of the machine. A write is timed first thing
-when its bytes are received, a reply just after it was handed to the socket.
+when its bytes are received, a reply just before it is handed to the socket.
 """
 
 from collections import deque

@@ -1,0 +1,28 @@
+"""``make bench``: all benchmarks, or those named (``core``, ``reaction``, ``outage``)."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from tests.bench import core, outage, reaction
+
+BENCHMARKS: dict[str, Callable[[], Any]] = {
+    "core": core.run,
+    "reaction": lambda: asyncio.run(reaction.run()),
+    "outage": lambda: asyncio.run(outage.run()),
+}
+
+
+def main(names: list[str]) -> None:
+    """Runs them one after the other."""
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        sys.exit(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    for name in names or BENCHMARKS:
+        BENCHMARKS[name]()
+        print(flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
