@@ -255,7 +255,10 @@ def receipt_view(receipt: dict[str, Any]) -> Panel:
             receipt["meter"],
         )
     table.add_row("vehicle", receipt["vehicle"] or "-", f"use {receipt['use']}")
-    table.add_row("ended", "complete" if receipt["complete"] else "[red]early[/]", receipt["stop"]["text"])
+    ended, stop = ("complete" if receipt["complete"] else "[red]early[/]"), receipt["stop"]
+    while stop is not None:
+        table.add_row("ended" if ended else "", ended, stop["text"])
+        ended, stop = "", stop.get("because")
     for quality in receipt["quality"]:
         shown = f"{_amount(quality['lowest'], '')} to {_amount(quality['highest'], quality['unit'])}"
         mark = "" if quality["limit_status"] == "verified" else " (unverified)"

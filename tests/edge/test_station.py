@@ -16,6 +16,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FILL = "FILL-1"
 ORDERED_M3 = 0.05
+STALLS = 5
+"""Periods that a busy test machine may cost; a scan that waited for a broker would lose a hundred in a fill."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -72,7 +74,7 @@ async def test_a_killed_forwarder_changes_no_fill_and_loses_nothing(station: Sta
     await _flowing(station)
     await station.end_process("forwarder", kill=True)
     assert (await station.receipt("forwarder"))["complete"]
-    assert (await _scan(station))["missed_periods"] == missed
+    assert (await _scan(station))["missed_periods"] <= missed + STALLS
     await station.start_process("forwarder")
     await station.until_delivered()
     assert station.completeness.missing() == {}
@@ -85,7 +87,7 @@ async def test_a_broker_out_of_reach_changes_no_fill_and_loses_nothing(station: 
     await _flowing(station)
     await station.relay.cut()
     assert (await station.receipt("broker"))["complete"]
-    assert (await _scan(station))["missed_periods"] == missed
+    assert (await _scan(station))["missed_periods"] <= missed + STALLS
 
     def noticed() -> bool:
         status = forwarder_status(station.state)
