@@ -17,7 +17,7 @@ unknown, and unknown water does not flow.
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from math import inf
+from math import inf, isfinite
 
 from config.sample import Quality, Reason, Sample
 from config.standard import Staleness
@@ -57,7 +57,8 @@ class GuardState:
     Times are monotonic seconds. ``breached``: a breach stands since the last reset. ``beyond_since``: outside a
     limit since; ``inside_since``: good and inside since; ``clear_since``: the same less hysteresis;
     ``unknown_since``; ``marked_since``. For batch guards ``result_time`` (UTC, by the analyzer), ``result_at``
-    (when it was first seen, less its age then), ``result_value``, ``good_results`` in a row.
+    (when it was first seen, less its age then), ``result_value`` (``None``: over range), ``result_arrived``: one
+    has come since the start, ``good_results`` in a row.
     """
 
     verdict: Verdict = Verdict.UNKNOWN
@@ -71,6 +72,7 @@ class GuardState:
     result_time: float | None = None
     result_at: float | None = None
     result_value: float | None = None
+    result_arrived: bool = False
     good_results: int = 0
 
 
@@ -177,14 +179,17 @@ class FastGuard:
         if state.breached:
             return state if held == state else held
         if state.verdict is Verdict.UNKNOWN:
-            named = state.cause is not None and state.cause.values == (reason_text(sample),)
-            if named and held == state:
-                return state
-            return replace(held, beyond_since=None, cause=self._cause_unknown(sample, now))
-        if marked_since is not None:
+            held = replace(held, beyond_since=None)
+            if state.cause is None or state.cause.values[:1] != (reason_text(sample),):
+                held = replace(held, cause=self._cause_unknown(sample, now))
+            return state if held == state else held
+        if marked_since is not None and lasted(state.beyond_since, self.stop_delay, now):
+            # What the mark holds is a reading beyond the limit, which is no verdict to flow on.
+            cause = self._cause_unknown(sample, now)
+        elif marked_since is not None:
             if now.mono - marked_since < self.mark_cap:
                 return held
-            cause = Cause(Code.MARK_TOO_LONG, self.signal_name, (str(sample.reason), amount(self.mark_cap, "s")))
+            cause = Cause(Code.MARK_TOO_LONG, self.signal_name, (reason_text(sample), amount(self.mark_cap, "s")))
         elif now.mono - unknown_since < self.stop_delay:
             # Beyond the limit and then silent is not a return to normal: the delay runs on.
             return held
@@ -243,7 +248,11 @@ class BatchGuard:
     def _is_news(self, state: GuardState, sample: Sample, now: Instant) -> bool:
         if sample.source_time is None or _usable(sample) is None:
             return False
-        if state.result_time is not None and sample.source_time <= state.result_time:
+        ahead = state.result_time is not None and state.result_time - now.utc > self.interval
+        if state.result_time is not None and (
+            sample.source_time == state.result_time or (sample.source_time < state.result_time and not ahead)
+        ):
+            # After a result dated ahead of now (a wrong clock, put right since) any other one is news.
             return False
         return now.utc - sample.source_time <= BACKLOG_INTERVALS * self.interval
 
@@ -259,14 +268,15 @@ class BatchGuard:
             cause = Cause(Code.RESULT_BELOW, self.signal_name, (amount(self.low, self.unit),), None, kept)
         good = sample.quality is Quality.GOOD and not self._outside_band(value)
         # Only the first result after a start can be older than its arrival; later ones are seen as they come.
-        age = max(0.0, now.utc - sample.source_time) if state.result_time is None else 0.0
+        age = max(0.0, now.utc - sample.source_time) if not state.result_arrived else 0.0
         return replace(
             state,
             breached=state.breached or cause is not None,
             cause=state.cause if state.breached else cause,
             result_time=sample.source_time,
             result_at=now.mono - age,
-            result_value=value,
+            result_value=value if isfinite(value) else None,
+            result_arrived=True,
             good_results=state.good_results + 1 if good else 0,
         )
 
@@ -279,7 +289,8 @@ class BatchGuard:
         if state.breached:
             return state if state.verdict is Verdict.BREACH else replace(state, verdict=Verdict.BREACH)
         verdict, cause = self._by_age(state, now)
-        if verdict is state.verdict and (cause is None) == (state.cause is None):
+        before = state.cause.code if state.cause is not None else None
+        if verdict is state.verdict and (cause.code if cause is not None else None) is before:
             return state
         return replace(state, verdict=verdict, cause=cause)
 
@@ -324,4 +335,4 @@ def _usable(sample: Sample) -> float | None:
         return inf
     if sample.quality is not Quality.GOOD or isinstance(sample.value, str | bool) or sample.value is None:
         return None
-    return float(sample.value)
+    return float(sample.value) if isfinite(sample.value) else None
