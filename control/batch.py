@@ -244,9 +244,9 @@ class BatchDispenser:
             state = replace(state, meter_unknown_since=None)
         if state.total_m3 is None:
             return replace(state, total_m3=present), ()
-        if present == state.total_m3:
-            return self._book_idle(state, now)
         moved = advance(state.total_m3, present, self.rollover_m3)
+        if moved.volume_m3 == 0 and not moved.backward:
+            return self._book_idle(state, now)
         events: tuple[Event, ...] = ()
         if moved.backward:
             went = Cause(Code.TOTALISER_BACKWARD, self.tag, (amount(state.total_m3, "m3"), amount(present, "m3")))
