@@ -147,7 +147,7 @@ class ContinuousDispenser:
             values = (amount(state.total_m3, "m3"), amount(present, "m3"))
             went = to_json(Cause(Code.TOTALISER_BACKWARD, self.tag, values))
             events = (Event(Kind.EVENT, "totaliser-backward", self.tag, went),)
-        idle = state.phase is Phase.STOPPED and valve is Position.CLOSED
+        idle = state.phase is Phase.STOPPED and valve is Position.CLOSED and state.account_m3 <= 0
         if idle or state.account_start_m3 is None:
             changed = now.mono if moved.volume_m3 > 0 else state.idle_changed_at
             return replace(
@@ -155,7 +155,7 @@ class ContinuousDispenser:
                 total_m3=present,
                 idle_m3=state.idle_m3 + moved.volume_m3,
                 idle_changed_at=changed,
-                account_start_m3=present if state.account_start_m3 is None else state.account_start_m3,
+                account_start_m3=present,
             ), events
         return replace(
             state,
@@ -185,14 +185,16 @@ class ContinuousDispenser:
         if flow is None:
             return state
         if state.phase is Phase.STOPPED or state.stepped_at is None:
+            # Stopped for less than the valve takes to close, the account was never closed: it goes on.
+            open_account = state.account_m3 > 0
             return replace(
                 state,
                 phase=Phase.RAMPING,
                 ramped_m3h=flow,
                 pid=self.pid.track(state.opening, flow, flow),
                 stepped_at=now.mono,
-                account_at=now.mono,
-                account_utc=now.utc,
+                account_at=state.account_at if open_account and state.account_at is not None else now.mono,
+                account_utc=state.account_utc if open_account else now.utc,
             )
         dt = min(max(now.mono - state.stepped_at, 0.0), MAX_STEP_S)
         reach = self.ramp_m3h_s * dt
