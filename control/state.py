@@ -135,7 +135,7 @@ def restored(program: Program, saved: dict[str, Any], now: Instant) -> ScanState
             _restored_dispenser(unit.tag, fresh, saved["dispensers"].get(unit.tag))
             for unit, fresh in zip(program.dispensers, state.dispensers, strict=True)
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"the saved state cannot be read: {error!r}") from error
     return replace(state, guards=guards, trips=trips, dispensers=dispensers)
 
