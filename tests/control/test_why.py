@@ -1,0 +1,195 @@
+"""Why: every answer ends in the cause of it all, with the bytes that were on the wire."""
+
+import struct
+from dataclasses import dataclass
+
+import pytest
+
+from config.sample import Reason, Sample
+from control.cause import Cause, Code, Seen, chain, root, sentence
+from control.command import Command, Op
+from control.scan import scan
+from control.why import Answer, to_json, why
+from tests.control.bench import PERIOD_S, FillStation
+from tests.control.test_continuous import PlantOutlet
+
+
+@dataclass
+class _Wired:
+    """Gives each reading of a station the bytes that its value would have on the wire."""
+
+    station: FillStation | PlantOutlet
+
+    def scan(self, *commands: Command) -> tuple[Sample, ...]:
+        station = self.station
+        station.mono = round(station.mono + PERIOD_S, 6)
+        station.plant()
+        station.refresh()
+        image = tuple(
+            sample._replace(raw=struct.pack(">f", sample.value)) if isinstance(sample.value, float) else sample
+            for sample in station.image
+        )
+        result = scan(station.program, station.state, image, commands, station.now)
+        station.state = result.state
+        return result.image
+
+    def why(self, name: str, seconds: float = 0.1) -> Answer:
+        image: tuple[Sample, ...] = ()
+        for _ in range(round(seconds / PERIOD_S)):
+            image = self.scan()
+        answer = why(self.station.program, self.station.state, image, name, self.station.now)
+        assert answer is not None
+        return answer
+
+
+def raw(value: float) -> str:
+    return struct.pack(">f", value).hex(" ")
+
+
+@pytest.mark.parametrize(
+    ("signal", "value", "seconds", "code"),
+    [
+        ("AIT-101.turbidity", 16.0, 0.1, Code.ABOVE_INSTANT),
+        ("AIT-101.turbidity", 9.0, 3.2, Code.ABOVE_LIMIT),
+        ("PLC-100.outlet_ph", 5.5, 30.2, Code.BELOW_LIMIT),
+        ("AIT-102.cod", 31.0, 0.1, Code.RESULT_ABOVE),
+        ("AIT-103.ammonia", 1.75, 0.1, Code.RESULT_ABOVE),
+    ],
+)
+@pytest.mark.parametrize("name", ["XV-101", "P-101", "FILL-1"])
+def test_after_a_breach_why_ends_in_the_reading_with_its_bytes(
+    signal: str, value: float, seconds: float, code: Code, name: str
+) -> None:
+    station = FillStation().ready()
+    station.new_result(signal, value)
+    wired = _Wired(station)
+    wired.why(name, seconds)
+    station.new_result(signal, 7.0 if signal == "PLC-100.outlet_ph" else 1.0)
+    answer = wired.why(name, 60.0)
+    assert answer.causes[0].code is Code.TRIPPED
+    first_out = answer.causes[-1]
+    assert (first_out.code, first_out.subject) == (code, signal)
+    assert first_out.seen is not None
+    assert first_out.seen.value == value
+    assert first_out.seen.raw == raw(value)
+
+
+def test_in_a_fill_why_tells_how_far_it_is() -> None:
+    station = FillStation().ready()
+    station.order(5.0)
+    station.until("full-flow")
+    answer = _Wired(station).why("XV-101")
+    assert answer.state == "on (open), demanded by sequence"
+    assert [cause.code for cause in answer.causes] == [Code.FILLING]
+    assert "o-1" in sentence(answer.causes[0])
+
+
+def test_without_an_order_why_says_so() -> None:
+    wired = _Wired(FillStation().ready())
+    assert [cause.code for cause in wired.why("XV-101").causes] == [Code.NO_ORDER]
+    assert wired.why("FILL-1").state == "idle; ready"
+
+
+def test_a_pump_that_waits_for_its_valve_says_so() -> None:
+    station = FillStation().ready()
+    station.valve_stuck = True
+    station.order(5.0)
+    answer = _Wired(station).why("P-101", 1.0)
+    assert [cause.code for cause in answer.causes] == [Code.VALVE_FIRST, Code.FILLING]
+
+
+def test_after_the_preset_why_leads_from_closing_to_it() -> None:
+    station = FillStation().ready()
+    station.order(0.3)
+    station.until("closing")
+    assert [cause.code for cause in _Wired(station).why("XV-101").causes] == [Code.CLOSING, Code.PRESET_REACHED]
+
+
+def test_an_unknown_reading_is_named_with_its_reason_and_bytes() -> None:
+    station = FillStation().ready()
+    wired = _Wired(station)
+    station.reasons["AIT-101.turbidity"] = Reason.SERVER_UNCERTAIN
+    answer = wired.why("XV-101", 3.3)
+    assert answer.causes[-1].code is Code.QUALITY_UNKNOWN
+    assert answer.causes[-1].seen is not None
+    assert answer.causes[-1].seen.reason == "server-uncertain"
+    assert answer.causes[-1].seen.raw == raw(2.5)
+
+
+def test_a_valve_fault_is_the_root_of_what_follows_from_it() -> None:
+    station = FillStation().ready()
+    station.valve_stuck = True
+    station.order(5.0)
+    station.run(8.0)
+    for name in ("XV-101", "P-101", "FILL-1"):
+        assert _Wired(station).why(name).causes[-1].code is Code.VALVE_NOT_OPENED
+
+
+def test_a_low_level_is_named_with_its_bytes() -> None:
+    station = FillStation().ready()
+    station.values["PLC-100.level"] = 0.5
+    answer = _Wired(station).why("FILL-1")
+    assert answer.state == "idle; may not run"
+    assert answer.causes[-1].seen is not None
+    assert answer.causes[-1].seen.raw == raw(0.5)
+
+
+def test_a_loop_names_its_setpoint_and_a_trip_its_reading() -> None:
+    outlet = PlantOutlet().holding()
+    wired = _Wired(outlet)
+    running = wired.why("FV-201")
+    assert running.state.endswith("demanded by regulate")
+    assert [cause.code for cause in running.causes] == [Code.REGULATING]
+    outlet.values["AIT-201.turbidity"] = 25.0
+    for name in ("FV-201", "FV-202"):
+        tripped = wired.why(name)
+        assert tripped.state == "0.0 %, demanded by protect"
+        assert tripped.causes[-1].seen is not None
+        assert tripped.causes[-1].seen.raw == raw(25.0)
+
+
+def test_a_signal_tells_value_quality_and_age() -> None:
+    station = FillStation().ready()
+    wired = _Wired(station)
+    assert wired.why("AIT-101.turbidity").state == "2.5 NTU, good, received 0.0 s ago"
+    station.silent.add("AIT-101")
+    assert wired.why("AIT-101.turbidity", 5.0).state == "2.5 NTU, uncertain (stale), received 5.0 s ago"
+
+
+def test_there_is_no_answer_for_a_name_there_is_none_of() -> None:
+    station = FillStation().ready()
+    assert why(station.program, station.state, tuple(station.image), "XV-999", station.now) is None
+
+
+def test_the_answer_as_json_has_each_sentence_and_the_reading() -> None:
+    station = FillStation().ready()
+    station.values["AIT-101.turbidity"] = 16.0
+    body = to_json(_Wired(station).why("XV-101"))
+    assert [cause["code"] for cause in body["causes"]] == ["tripped", "above-instant-limit"]
+    assert body["causes"][-1]["text"] == "AIT-101.turbidity is above its instant limit 15 NTU"
+    assert body["causes"][-1]["seen"]["raw"] == raw(16.0)
+
+
+@pytest.mark.parametrize("code", Code)
+def test_every_code_has_a_sentence(code: Code) -> None:
+    text = sentence(Cause(code, "XV-1", ("1 s", "2 s", "3 s")))
+    assert "{" not in text
+    assert len(text.split()) >= 3
+
+
+def test_a_chain_leads_from_the_outermost_to_the_root() -> None:
+    seen = Seen("AIT-1.turbidity", 9.0, "NTU", "ok", 0.0, None, "")
+    first = Cause(Code.ABOVE_LIMIT, "AIT-1.turbidity", ("8 NTU", "3 s"), None, seen)
+    outer = Cause(Code.TRIPPED, "FILL-1", ("now",), first)
+    assert chain(outer) == [outer, first]
+    assert root(outer) is first
+    assert chain(None) == []
+
+
+def test_a_refused_command_is_recorded_with_its_reason() -> None:
+    station = FillStation()
+    station.ask(Op.ORDER, "FILL-9", order_id="o-1", volume_m3=1.0)
+    [event] = station.events_named("order")
+    assert event.body["accepted"] is False
+    assert event.body["refusal"]["code"] == "no-such-dispenser"
+    assert event.body["refusal"]["text"] == "there is no dispenser 'FILL-9'"
