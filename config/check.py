@@ -125,7 +125,8 @@ class _Checker:
 
     def _device_signals(self, here: Where, poll: float, profile: ModbusProfile | OpcUaProfile) -> Iterator[Finding]:
         watchdog = profile.watchdog if isinstance(profile, ModbusProfile) else None
-        if watchdog is not None and poll > watchdog.timeout / 3:
+        # 0.1 s three times is a little more than 0.3 s in binary.
+        if watchdog is not None and 3 * poll > watchdog.timeout * (1 + 1e-9):
             expected = f"at most {watchdog.timeout / 3:g} s: the device drops its outputs after {watchdog.timeout:g} s"
             yield Finding((*here, "poll"), f"{poll:g} s", expected)
 
@@ -174,8 +175,12 @@ class _Checker:
             yield self._no_such((*here, "valve"), dispenser.valve, self.site.valves, "valve")
         if dispenser.pump is not None and dispenser.pump not in {*self.site.pumps, *self.unknown}:
             yield self._no_such((*here, "pump"), dispenser.pump, self.site.pumps, "pump")
-        if dispenser.supply_level is not None:
-            yield from self._signal((*here, "supply_level", "signal"), dispenser.supply_level.signal, "length")
+        level = dispenser.supply_level
+        if level is not None:
+            yield from self._signal((*here, "supply_level", "signal"), level.signal, "length")
+            if level.low_low >= level.low:
+                expected = f"below supply_level.low, {level.low:g} m"
+                yield Finding((*here, "supply_level", "low_low"), f"{level.low_low:g} m", expected)
         match dispenser:
             case ContinuousDispenser():
                 if valve is not None and not isinstance(valve, ModulatingValve):
@@ -300,7 +305,9 @@ class _Checker:
     def _no_such(path: Where, name: object, known: Mapping[str, object], what: str) -> Finding:
         close = difflib.get_close_matches(str(name), list(known), 1)
         hint = f" (did you mean '{close[0]}'?)" if close else ""
-        return Finding(path, f"'{name}'", f"a {what}: {_MANY if len(known) > 20 else ', '.join(known) or 'none'}{hint}")
+        article = "an" if what[0] in "aeiou" else "a"
+        names = _MANY if len(known) > 20 else ", ".join(known) or "none"
+        return Finding(path, f"'{name}'", f"{article} {what}: {names}{hint}")
 
 
 _MANY: Final = "one of those in this file"

@@ -24,6 +24,7 @@ MAX_FILE_BYTES: Final = 32 * 1024 * 1024
 MAX_PRUNINGS: Final = 4
 """How often what is wrong is left out to look at the rest: once for itself, and for what that leaves incomplete."""
 
+_SECTIONS_OF_ENTRIES: Final = ("links", "devices", "valves", "pumps", "dispensers")
 _PROFILE: Final[TypeAdapter[ModbusProfile | OpcUaProfile]] = TypeAdapter(Profile)
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -61,7 +62,7 @@ class _Document:
             self.data: Any = loader.construct_document(self._root) if self._root is not None else None
         except (yaml.MarkedYAMLError, yaml.reader.ReaderError) as error:
             mark = getattr(error, "problem_mark", None)
-            text = str(getattr(error, "problem", None) or error)
+            text = str(getattr(error, "problem", None) or error).splitlines()[0]
             line = mark.line + 1 if mark else 0
             raise ConfigError([Problem(self.file, line, "", text, "well-formed YAML")]) from error
         except (RecursionError, ValueError) as error:
@@ -132,7 +133,9 @@ def load_site(path: Path) -> LoadedSite:
     profiles, profile_problems, unread = _profiles(site, document)
     problems += profile_problems
     findings = check_site(site, profiles, frozenset(dropped) | unread)
-    problems += [_from_finding(document, finding) for finding in findings]
+    reported = {problem.path for problem in problems}
+    found = [_from_finding(document, finding) for finding in findings]
+    problems += [problem for problem in found if problem.path not in reported]
     if problems:
         raise ConfigError(sorted(problems, key=lambda problem: (problem.file, problem.line)))
     return LoadedSite(path, site, profiles, signal_table(site, profiles))
@@ -194,10 +197,12 @@ def _pruned(data: Any, error: ValidationError, dropped: set[str]) -> Any:
 
 
 def _entry_around(path: Path_) -> Path_:
-    """The entry that holds a path: one guard of a dispenser, or one link, device, valve, pump or dispenser."""
+    """The entry that holds a path: a guard of a dispenser; a link, device, valve, pump or dispenser; a section."""
     if len(path) >= 4 and path[0] == "dispensers" and path[2] == "guards":
         return path[:4]
-    return path[:2] if len(path) >= 2 and path[0] != "site" else ()
+    if len(path) < 2 or path[0] == "site":
+        return ()
+    return path[:2] if path[0] in _SECTIONS_OF_ENTRIES else path[:1]
 
 
 def _drop(data: Any, path: Path_) -> None:

@@ -30,13 +30,17 @@ def _measured(text: object) -> Measured:
     return Measured(quantity(text, kind), kind)
 
 
-def _of(kind: str, *, minimum: float | None = None, above: float | None = None) -> BeforeValidator:
+def _of(
+    kind: str, *, minimum: float | None = None, above: float | None = None, maximum: float | None = None
+) -> BeforeValidator:
     def read(text: object) -> float:
         value = quantity(text, kind)
         if minimum is not None and value < minimum:
             raise ValueError(f"a {kind} of at least {minimum:g}")
         if above is not None and value <= above:
             raise ValueError(f"a {kind} above {above:g}")
+        if maximum is not None and value > maximum:
+            raise ValueError(f"a {kind} of at most {maximum:g}")
         return value
 
     return BeforeValidator(read)
@@ -50,7 +54,7 @@ PositiveFlowM3h = Annotated[float, _of("flow", above=0)]
 VolumeM3 = Annotated[float, _of("volume", minimum=0)]
 PositiveVolumeM3 = Annotated[float, _of("volume", above=0)]
 Metres = Annotated[float, _of("length")]
-Percent = Annotated[float, _of("ratio", minimum=0)]
+Percent = Annotated[float, _of("ratio", minimum=0, maximum=100)]
 
 Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 """A name that may stand in a signal name, an MQTT topic and a file name."""

@@ -7,7 +7,7 @@ what references what is checked in ``config.check`` once the whole file is known
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints
 
 from config.model import (
     FileModel,
@@ -291,11 +291,3 @@ class Site(FileModel):
     pumps: dict[Tag, Pump] = {}
     dispensers: dict[Tag, Dispenser] = {}
     uplink: Uplink | None = None
-
-    @model_validator(mode="after")
-    def _levels_ordered(self) -> "Site":
-        for tag, dispenser in self.dispensers.items():
-            level = dispenser.supply_level
-            if level is not None and level.low_low >= level.low:
-                raise ValueError(f"{tag}: supply_level.low_low below supply_level.low")
-        return self

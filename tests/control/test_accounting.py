@@ -45,7 +45,8 @@ class Audited(FillStation):
     def booked_m3(self) -> float:
         fill = self.fill
         open_fill = fill.delivered_m3 if fill.order is not None and fill.phase is not Phase.RECEIPT else 0.0
-        return sum(r["delivered_m3"] for r in self.receipts) + fill.unattributed_m3 + fill.idle_m3 + open_fill
+        delivered: float = sum(r["delivered_m3"] for r in self.receipts)
+        return delivered + fill.unattributed_m3 + fill.idle_m3 + open_fill
 
     def audit(self) -> None:
         assert self.first_m3 is not None

@@ -144,10 +144,11 @@ def test_a_fault_of_a_valve_outlasts_a_gap_in_its_feedback() -> None:
 
 def test_a_modulating_valve_is_closed_only_at_or_below_its_threshold() -> None:
     valve = Worked(MODULATING)
-    valve.show(0.0, (1.0,), 0.1)
-    assert valve.position is Position.CLOSED
-    valve.show(0.0, (1.1,), 0.1)
-    assert valve.position is Position.OPEN
+    positions = []
+    for percent in (1.0, 1.1):
+        valve.show(0.0, (percent,), 0.1)
+        positions.append(valve.position)
+    assert positions == [Position.CLOSED, Position.OPEN]
 
 
 def test_a_modulating_valve_that_does_not_close_is_named() -> None:

@@ -91,7 +91,6 @@ class Watched:
     def code(self) -> Code | None:
         return self.state.cause.code if self.state.cause is not None else None
 
-    @property
     def not_clear(self) -> Code | None:
         cause = self.guard.not_clear(self.state, self.now)
         return cause.code if cause is not None else None
@@ -250,20 +249,20 @@ def test_a_breach_clears_only_after_clear_time_inside_the_limit_less_hysteresis(
     watched = Watched().fit()
     watched.show(20.0, 0.1)
     watched.show(7.5, 60.0)
-    assert watched.not_clear is Code.NOT_CLEAR_YET
+    assert watched.not_clear() is Code.NOT_CLEAR_YET
     watched.show(7.1, 10.0)
-    assert watched.not_clear is Code.NOT_CLEAR_YET
+    assert watched.not_clear() is Code.NOT_CLEAR_YET
     watched.show(7.1, 0.1)
-    assert watched.not_clear is None
+    assert watched.not_clear() is None
 
 
 def test_hysteresis_of_a_lower_limit_lies_above_it() -> None:
     watched = Watched(PH).fit()
     watched.show(4.0, 0.1)
     watched.show(6.5, 60.0)
-    assert watched.not_clear is Code.NOT_CLEAR_YET
+    assert watched.not_clear() is Code.NOT_CLEAR_YET
     watched.show(6.7, 10.1)
-    assert watched.not_clear is None
+    assert watched.not_clear() is None
 
 
 def test_an_unknown_reading_starts_the_clear_time_anew() -> None:
@@ -271,11 +270,11 @@ def test_an_unknown_reading_starts_the_clear_time_anew() -> None:
     watched.show(20.0, 0.1)
     watched.show(2.0, 9.0)
     watched.show(None, 0.1, Reason.NO_COMMUNICATION)
-    assert watched.not_clear is Code.QUALITY_UNKNOWN
+    assert watched.not_clear() is Code.QUALITY_UNKNOWN
     watched.show(2.0, 9.9)
-    assert watched.not_clear is Code.NOT_CLEAR_YET
+    assert watched.not_clear() is Code.NOT_CLEAR_YET
     watched.show(2.0, 0.3)
-    assert watched.not_clear is None
+    assert watched.not_clear() is None
 
 
 def test_an_over_range_reading_never_clears() -> None:
@@ -283,7 +282,7 @@ def test_an_over_range_reading_never_clears() -> None:
     watched.show(7.4, 6.0)
     watched.show(4.0, 0.1)
     watched.show(14.0, 60.0, Reason.OVER_RANGE)
-    assert watched.not_clear is Code.NOT_CLEAR_YET
+    assert watched.not_clear() is Code.NOT_CLEAR_YET
 
 
 def test_a_reset_makes_a_clear_guard_fit_and_the_next_breach_trips_again() -> None:
@@ -367,7 +366,6 @@ class Analysed:
     def code(self) -> Code | None:
         return self.state.cause.code if self.state.cause is not None else None
 
-    @property
     def not_clear(self) -> Code | None:
         cause = self.guard.not_clear(self.state, self.now)
         return cause.code if cause is not None else None
@@ -479,7 +477,7 @@ def test_a_breach_clears_after_so_many_good_new_results() -> None:
     for value in (18.0, 28.0, 18.0, 18.0):
         analysed.mono += 2 * HOUR
         assert analysed.result(value) is Verdict.BREACH
-        codes.append(analysed.not_clear)
+        codes.append(analysed.not_clear())
     assert codes == [Code.RESULTS_NEEDED, Code.RESULTS_NEEDED, Code.RESULTS_NEEDED, None]
     assert reset(analysed.state).verdict is Verdict.FIT
 
@@ -490,7 +488,7 @@ def test_a_breach_does_not_clear_on_results_that_have_gone_stale() -> None:
         analysed.mono += 2 * HOUR
         analysed.result(value)
     analysed.wait(2.6 * COD.interval)
-    assert analysed.not_clear is Code.RESULT_STALE
+    assert analysed.not_clear() is Code.RESULT_STALE
 
 
 @pytest.mark.parametrize("jump", [-86_400.0, -3600.0, 3600.0, 86_400.0])
