@@ -1,6 +1,7 @@
 """What the controller answers on its socket. Reads are made from the state as it stands; commands go to the scan."""
 
 import math
+import os
 import uuid
 from typing import Any, Final
 
@@ -87,6 +88,7 @@ class Requests:
             "site": site.site.id,
             "name": site.site.name,
             "boot": controller.store.boot,
+            "pid": os.getpid(),
             "utc": controller.now().utc,
             "links": {driver.name: self._link(driver.name) for driver in controller.drivers},
             "dispensers": {unit.tag: self._dispenser(i) for i, unit in enumerate(controller.program.dispensers)},

@@ -118,6 +118,14 @@ async def test_the_outlet_is_run_from_the_command_line(station: Station) -> None
         return bool((await station.dispenser("INDUSTRY"))["phase"] == "holding")
 
     await station.until("the set-point is reached by the ramp", holding, 90.0)
+
+    async def settled() -> bool:
+        dispensers = (await station.ask("status"))["dispensers"].values()
+        return all(
+            abs((one["flow_m3h"] or 0) - one["setpoint_m3h"]) <= 0.05 * one["setpoint_m3h"] for one in dispensers
+        )
+
+    await station.until("both flows are within 5 % of their set-points", settled, 90.0)
     code, status = await _ask(station, "status")
     assert code == exit_codes.DONE
     assert set(status["dispensers"]) == {"INDUSTRY", "RIVER"}

@@ -1,10 +1,16 @@
 """A controller that is killed in the middle of a fill: the water stops, and every litre is still accounted for."""
 
+import asyncio
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from config.errors import LinkError
 from edge.cli.station import Station, example_site, running
+from edge.cli.supervise import command_line
 
 FILL = "FILL-1"
 
@@ -45,3 +51,45 @@ async def test_the_watchdog_closes_the_valve_and_the_order_ends_with_one_receipt
         await station.end_process("controller")
         await station.until_delivered()
         assert station.completeness.missing() == {}
+
+
+async def test_run_starts_a_killed_process_again_and_ends_both_in_order(tmp_path: Path) -> None:
+    station = Station(example_site("fill-station"), tmp_path)
+    await station.start_broker()
+    await station.start_simulator()
+    run = await asyncio.create_subprocess_exec(
+        *command_line(["run", str(station.site), "--state", str(station.state)]),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        first = await _boot_after(station, 0)
+        os.kill(int((await station.ask("status"))["pid"]), signal.SIGKILL)
+        assert await _boot_after(station, first) == first + 1
+        run.terminate()
+        async with asyncio.timeout(20.0):
+            await run.wait()
+        assert run.returncode == 0
+        with pytest.raises(LinkError):
+            await station.ask("ping")
+        assert (await station.simulate("state"))["signals"]["RIO-101.xv_101"] is False
+    finally:
+        if run.returncode is None:
+            run.kill()
+            await run.wait()
+        await station.stop()
+
+
+async def _boot_after(station: Station, boot: int) -> int:
+    """The boot number of the controller, once it is a later one."""
+    found: dict[str, Any] = {}
+
+    async def later() -> bool:
+        try:
+            found.update(await station.ask("status"))
+        except LinkError:
+            return False
+        return bool(found["boot"] > boot)
+
+    await station.until("a controller answers", later)
+    return int(found["boot"])
