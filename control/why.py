@@ -25,7 +25,8 @@ def why(program: Program, state: ScanState, image: tuple[Sample, ...], name: str
     """The answer for an actuator, a dispenser or a signal; ``None`` for a name there is none of."""
     for demand in state.outputs:
         if demand.tag == name:
-            held = f"{_value_text(demand.value)}, demanded by {demand.rank.name.lower().replace('_', ' ')}"
+            valve = any(v.tag == name for v in program.valves)
+            held = f"{_value_text(demand.value, valve=valve)}, demanded by {demand.rank.name.lower().replace('_', ' ')}"
             return Answer(name, held, tuple(chain(demand.cause)))
     index = program.dispenser_index.get(name)
     if index is not None:
@@ -35,9 +36,9 @@ def why(program: Program, state: ScanState, image: tuple[Sample, ...], name: str
     return None
 
 
-def _value_text(value: object) -> str:
+def _value_text(value: object, *, valve: bool) -> str:
     if isinstance(value, bool):
-        return "on (open)" if value else "off (closed)"
+        return ("on" if value else "off") + ((" (open)" if value else " (closed)") if valve else "")
     return f"{value:.1f} %" if isinstance(value, float) else str(value)
 
 

@@ -4,18 +4,20 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 import yaml
 from typer.main import get_command
 
+from config.load import load_site
 from edge.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
-YAML = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
+YAML = re.compile(r"```yaml\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 
 
@@ -59,7 +61,15 @@ def test_every_relative_link_leads_somewhere() -> None:
 def test_every_yaml_example_is_yaml() -> None:
     for path in DOCUMENTS:
         for block in YAML.findall(path.read_text("utf-8")):
-            assert isinstance(yaml.safe_load(block), dict), path
+            assert isinstance(yaml.safe_load(textwrap.dedent(block)), dict), path
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_station_of_the_readme_is_the_example_and_a_good_site(name: str) -> None:
+    example = ROOT / "docs" / "examples" / "my-station.yaml"
+    [shown] = YAML.findall((ROOT / name).read_text("utf-8"))
+    assert yaml.safe_load(textwrap.dedent(shown)) == yaml.safe_load(example.read_text("utf-8"))
+    assert load_site(example).site.dispensers
 
 
 def test_every_command_is_described() -> None:
@@ -70,7 +80,7 @@ def test_every_command_is_described() -> None:
 
 def test_both_readmes_show_the_same_commands() -> None:
     english, chinese = (
-        re.findall(r"^(?:make|penstock|git) .*$", (ROOT / name).read_text("utf-8"), re.MULTILINE)
+        re.findall(r"^(?:make|penstock|penstock-sim) .*$", (ROOT / name).read_text("utf-8"), re.MULTILINE)
         for name in ("README.md", "README.zh-CN.md")
     )
     assert english == chinese

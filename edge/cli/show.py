@@ -179,7 +179,9 @@ def _foot(answer: dict[str, Any]) -> Text:
     text.append(f"store {store['written']} records written, {store['dropped']} dropped")
     if store["fault"]:
         text.append(f"  DISK: {store['fault']}", "bold red")
-    if uplink is None:
+    if answer["uplink"] is None:
+        text.append("\nuplink: this site has none")
+    elif uplink is None:
         text.append("\nuplink: no forwarder has run here")
     elif not uplink["running"]:
         text.append("\nuplink: the forwarder does not run", "bold red")

@@ -72,10 +72,11 @@ class UplinkStatus:
 
 
 async def run_forwarder(loaded: LoadedSite, state_dir: Path) -> None:
-    """Runs until cancelled. Returns at once when the site has no uplink."""
+    """Runs until cancelled; without an uplink it has nothing to do but to be there."""
     uplink = loaded.site.uplink
     if uplink is None:
         log.warning("this site has no uplink: nothing is forwarded")
+        await asyncio.Event().wait()
         return
 
     async def call(request: dict[str, Any]) -> dict[str, Any]:
