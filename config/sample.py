@@ -113,6 +113,14 @@ class Sample(NamedTuple):
         """True for a value measured now, by the right unit, at the right address."""
         return self.quality is Quality.GOOD
 
+    @property
+    def number(self) -> float | None:
+        """The value of a good reading of a number, else ``None``."""
+        value = self.value
+        if self.quality is not Quality.GOOD or not isinstance(value, int | float) or isinstance(value, bool):
+            return None
+        return float(value)
+
     def degraded(self, reason: Reason) -> "Sample":
         """The same reading with a worse quality; a BAD reason also drops the value."""
         quality = _QUALITY_OF[reason]

@@ -227,7 +227,7 @@ class BatchDispenser:
         self, state: BatchState, image: tuple[Sample, ...], inputs: BatchInputs, now: Instant
     ) -> tuple[BatchState, BatchResult]:
         """One scan of the sequence."""
-        flow = _number(image[self.flow])
+        flow = image[self.flow].number
         state, counted = self._count(state, image[self.total], now)
         state = self._watch(state, flow, now)
         state, moved = self._move(state, flow, image[self.total], inputs, now)
@@ -236,7 +236,7 @@ class BatchDispenser:
         return state, BatchResult(opening, cause, trip, alarms, (*counted, *moved))
 
     def _count(self, state: BatchState, total: Sample, now: Instant) -> tuple[BatchState, tuple[Event, ...]]:
-        present = _number(total)
+        present = total.number
         if present is None:
             start = since(state.meter_unknown_since, True, now)
             return (state if start == state.meter_unknown_since else replace(state, meter_unknown_since=start)), ()
@@ -473,12 +473,6 @@ class BatchDispenser:
             "quality": [asdict(quality) for quality in state.quality],
         }
         return Event(Kind.RECEIPT, "receipt", self.tag, body)
-
-
-def _number(sample: Sample) -> float | None:
-    if not sample.good or not isinstance(sample.value, int | float):
-        return None
-    return float(sample.value)
 
 
 def _extremes(kept: tuple[Quality, ...], present: tuple[Quality, ...]) -> tuple[Quality, ...]:

@@ -110,7 +110,7 @@ class ContinuousDispenser:
         now: Instant,
     ) -> tuple[ContinuousState, ContinuousResult]:
         """One scan of the loop."""
-        flow = _number(image[self.flow])
+        flow = image[self.flow].number
         state, counted = self._count(state, image[self.total], valve, now)
         state = self._watch(state, flow, valve, now)
         blind = lasted(state.meter_unknown_since, METER_TOLERANCE_S, now)
@@ -134,7 +134,7 @@ class ContinuousDispenser:
     def _count(
         self, state: ContinuousState, total: Sample, valve: Position, now: Instant
     ) -> tuple[ContinuousState, tuple[Event, ...]]:
-        present = _number(total)
+        present = total.number
         if present is None:
             return state, ()
         if state.total_m3 is None:
@@ -236,9 +236,3 @@ class ContinuousDispenser:
         }
         new = replace(state, account_m3=0.0, account_start_m3=state.total_m3, account_at=now.mono, account_utc=now.utc)
         return new, (Event(Kind.RECEIPT, "served", self.tag, body),)
-
-
-def _number(sample: Sample) -> float | None:
-    if not sample.good or not isinstance(sample.value, int | float):
-        return None
-    return float(sample.value)

@@ -254,9 +254,7 @@ class _Work:
     def _quality(self, g: int) -> Quality:
         guard, state = self.program.guards[g], self.guards[g]
         if isinstance(guard, FastGuard):
-            sample = self.image[guard.signal]
-            usable = sample.good and isinstance(sample.value, int | float)
-            value = float(sample.value) if usable else None  # type: ignore[arg-type]
+            value = self.image[guard.signal].number
         else:
             value = state.result_value
         limits = [amount(limit, guard.unit) for limit in (guard.low, guard.high) if limit is not None]

@@ -6,7 +6,7 @@ import uuid
 from typing import Any, Final
 
 from config.errors import CommandRefused
-from config.sample import Quality, Sample, hj212_flag
+from config.sample import hj212_flag
 from config.signals import profile_base, wire_place
 from config.site import ModbusRtuLink, ModbusTcpLink, OpcUaLink
 from control.batch import BatchDispenser, BatchState
@@ -125,7 +125,7 @@ class Requests:
             "trip": to_json(trip.cause) if trip.cause is not None else None,
             "unattributed_m3": round(state.unattributed_m3 + state.idle_m3, 6),
             "total_m3": state.total_m3,
-            "flow_m3h": _good(controller.image[unit.dispenser.flow]),
+            "flow_m3h": controller.image[unit.dispenser.flow].number,
             "valve": controller.program.valves[unit.valve].tag,
             "pump": controller.program.pumps[unit.pump].tag if unit.pump is not None else None,
             "guards": [self._guard(g) for g in unit.guards],
@@ -160,7 +160,7 @@ class Requests:
             "parameter": guard.parameter,
             "signal": guard.signal_name,
             "kind": "fast" if fast else "batch",
-            "value": _good(sample) if fast else state.result_value,
+            "value": sample.number if fast else state.result_value,
             "unit": guard.unit,
             "low": guard.low,
             "high": guard.high,
@@ -269,12 +269,6 @@ def _number(request: dict[str, Any], key: str, default: float | None = None) -> 
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise _BadRequest(f"'{key}' must be a number")
     return float(value)
-
-
-def _good(sample: Sample) -> float | None:
-    if sample.quality is not Quality.GOOD or not isinstance(sample.value, int | float):
-        return None
-    return float(sample.value)
 
 
 def _address(link: ModbusTcpLink | ModbusRtuLink | OpcUaLink) -> str:
