@@ -183,11 +183,8 @@ async def listening(
     host, port = parts.hostname or "127.0.0.1", parts.port or 1883
     name = node or "+"
     async with aiomqtt.Client(host, port, keepalive=keepalive, max_queued_incoming_messages=MAX_QUEUED) as client:
-        for filter_ in (
-            f"spBv1.0/{group}/+/{name}/#",
-            f"spBv1.0/{group}/+/{name}",
-            f"penstock/{group}/{name}/+",
-        ):
+        # The first one matches the node's own topics too (MQTT 3.1.1, 4.7.1.2).
+        for filter_ in (f"spBv1.0/{group}/+/{name}/#", f"penstock/{group}/{name}/+"):
             await client.subscribe(filter_, qos=1)
         if node is not None:
             await request_rebirth(client, group, node)

@@ -160,6 +160,7 @@ async def test_everything_arrives_in_order_with_births_first(tmp_path: Path) -> 
         await _until(lambda: platform.has_all(132) and store.waiting() == 0)
     kinds = platform.kinds()
     assert kinds[0] == "NBIRTH"
+    assert kinds.count("DBIRTH") == kinds.count("NBIRTH")
     assert kinds.index("DBIRTH") < kinds.index("DDATA")
     assert platform.completeness.to_json() == {
         "received": 132, "duplicates": 0, "out_of_order": 0, "missing": 0, "gaps": {},
