@@ -89,6 +89,7 @@ class _Plan:
     """What was compiled from the site for this link."""
 
     units: dict[str, _Unit] = field(default_factory=dict)
+    bases: dict[str, int] = field(default_factory=dict)
     reads: list[Read] = field(default_factory=list)
     checks: dict[int, Read] = field(default_factory=dict)
     signals: dict[int, Signal] = field(default_factory=dict)
@@ -157,7 +158,7 @@ class ModbusBus:
             done.set_result(WriteResult(False, None, f"{MAX_WAITING_WRITES} writes already wait"))
             return done
         try:
-            pdu = write_pdu(definition, value, self._plan.checks[signal].pdu)
+            pdu = write_pdu(definition, value, self._plan.bases[definition.device])
         except DeviceError as error:
             done.set_result(WriteResult(False, None, error.message))
             return done
@@ -430,14 +431,14 @@ class ModbusBus:
         loop.call_later(self._timing.silence_s, send)
 
 
-def write_pdu(signal: Signal, value: Value, read_pdu: bytes) -> bytes:
+def write_pdu(signal: Signal, value: Value, base: int) -> bytes:
     """The request that writes a value: function 05 for a coil, 06 for one register, 16 for more.
 
-    ``read_pdu`` is the request that reads the signal: it holds the wire address. Raises ``DeviceError``.
+    ``base`` is what the profile counts its addresses from. Raises ``DeviceError``.
     """
     definition = signal.definition
     assert isinstance(definition, ModbusSignal)
-    address = read_pdu[1:3]
+    address = struct.pack(">H", definition.address - base)
     if definition.table is Table.COIL:
         if not isinstance(value, bool):
             raise DeviceError(f"{signal.name}: {value!r} is not on or off")
@@ -474,9 +475,10 @@ def _compile(name: str, loaded: LoadedSite, status: LinkStatus) -> _Plan:
         status.devices[tag] = DeviceStatus()
         delay = profile.limits.response_delay
         plan.units[tag] = _Unit(tag, number, delay, tuple(s.index for s in signals), status.devices[tag])
+        plan.bases[tag] = profile.base
         plan.reads += plan_reads(tag, number, signals, profile, zone)
         for signal in signals:
             if signal.writable:
-                plan.checks[signal.index] = read_of(tag, number, signal, profile, zone)
+                plan.checks[signal.index] = read_of(tag, number, signal, signals, profile, zone)
                 plan.signals[signal.index] = signal
     return plan

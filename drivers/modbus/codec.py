@@ -31,6 +31,7 @@ _FORMATS: Final = {
     Encoding.FLOAT32: "f",
     Encoding.FLOAT64: "d",
 }
+_FLOAT32_MAX: Final = (2 - 2**-23) * 2.0**127
 _CENTURY: Final = 2000
 
 
@@ -106,11 +107,17 @@ def compile_time_reader(definition: ModbusSignal, start: int, base: int, zone: t
 def encode(signal: Signal, value: Value) -> bytes:
     """The register bytes of a value. Raises ``DeviceError`` for one the register cannot hold."""
     definition = _modbus(signal)
-    if isinstance(value, str | bool) or value is None or not math.isfinite(value):
-        raise DeviceError(f"{signal.name}: {value!r} is not a number that can be written")
-    raw = ((value - signal.bias) / signal.factor - definition.offset) / definition.scale
-    packed: int | float = raw if definition.type in (Encoding.FLOAT32, Encoding.FLOAT64) else round(raw)
     try:
+        number = math.nan if isinstance(value, str | bool) or value is None else float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise DeviceError(f"{signal.name}: {value!r} is not a number that can be written")
+    raw = ((number - signal.bias) / signal.factor - definition.offset) / definition.scale
+    try:
+        if not math.isfinite(raw):
+            raise OverflowError
+        packed: int | float = raw if definition.type in (Encoding.FLOAT32, Encoding.FLOAT64) else round(raw)
         plain = struct.pack(">" + _FORMATS[definition.type], packed)
     except (struct.error, OverflowError) as error:
         raise DeviceError(f"{signal.name}: {value!r} does not fit a {definition.type}") from error
@@ -168,7 +175,8 @@ def _number_decoder(
         fraction_scale = definition.fraction.scale
     read_code, codes = _quality_reader(definition, device, start, base)
     read_time = _source_time_reader(definition, device, start, base, zone)
-    invalid = frozenset(definition.invalid)
+    # A sentinel is compared as both can hold it: a float32 has -99.9 only nearly, a double 2**64 - 1.
+    invalid = frozenset(_as_held(definition.type, number) for number in definition.invalid)
     scale, offset, factor, bias = definition.scale, definition.offset, signal.factor, signal.bias
     low, high = definition.range if definition.range is not None else (-math.inf, math.inf)
 
@@ -178,13 +186,16 @@ def _number_decoder(
         if number is not None and read_fraction is not None:
             fraction = read_fraction(data)
             number = number + fraction * fraction_scale if fraction is not None else None
-        if number is None or not math.isfinite(number) or number in invalid:
+        if number is None or not math.isfinite(number) or float(number) in invalid:
             return bad(Reason.NOT_A_NUMBER, received, raw)
         value = number * scale + offset
+        shown = value * factor + bias
+        if not math.isfinite(shown):
+            return bad(Reason.NOT_A_NUMBER, received, raw)
         reason = Reason.OK
         if read_code is not None:
             code = read_code(data)
-            reason = codes.get(int(code), Reason.DEVICE_FAULT) if code is not None else Reason.DEVICE_FAULT
+            reason = codes.get(code, Reason.DEVICE_FAULT) if code is not None else Reason.DEVICE_FAULT
         if reason is Reason.OK and not low <= value <= high:
             reason = Reason.OUT_OF_RANGE
         source_time: float | None = None
@@ -193,20 +204,26 @@ def _number_decoder(
             if source_time is None:
                 return bad(Reason.NOT_A_NUMBER, received, raw)
         quality = quality_of(reason)
-        shown = None if quality is Quality.BAD else value * factor + bias
-        return Sample(shown, quality, reason, received, source_time, raw)
+        return Sample(None if quality is Quality.BAD else shown, quality, reason, received, source_time, raw)
 
     return decode
 
 
+def _as_held(encoding: Encoding, number: float) -> float:
+    if encoding is not Encoding.FLOAT32 or not abs(number) <= _FLOAT32_MAX:
+        return number
+    held: float = struct.unpack(">f", struct.pack(">f", number))[0]
+    return held
+
+
 def _quality_reader(
     definition: ModbusSignal, device: dict[str, Signal], start: int, base: int
-) -> tuple[Reader | None, dict[int, Reason]]:
+) -> tuple[Reader | None, dict[float, Reason]]:
     if definition.quality_from is None:
         return None, {}
     code = _modbus(device[definition.quality_from.signal])
     reader = compile_reader(code.type, code.order, 2 * (code.address - base - start))
-    return reader, dict(definition.quality_from.codes)
+    return reader, {float(number): reason for number, reason in definition.quality_from.codes.items()}
 
 
 def _source_time_reader(

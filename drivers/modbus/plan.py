@@ -6,7 +6,7 @@ only reply that can answer it, and the decoders.
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from itertools import groupby
 
@@ -56,19 +56,12 @@ def plan_reads(device: str, unit: int, signals: list[Signal], profile: ModbusPro
     return reads
 
 
-def read_of(device: str, unit: int, signal: Signal, profile: ModbusProfile, zone: tzinfo) -> Read:
-    """A read of one signal alone, for reading back a write."""
-    first, last = _addresses(signal, profile.base)
-    definition = signal.definition
-    assert isinstance(definition, ModbusSignal)
-    return _read(
-        device,
-        unit,
-        _Span(definition.table, signal.poll, first, last, (signal,)),
-        [signal],
-        profile.base,
-        zone,
-    )
+def read_of(
+    device: str, unit: int, signal: Signal, signals: list[Signal], profile: ModbusProfile, zone: tzinfo
+) -> Read:
+    """A read of one signal of a device, with no more than it is bound to, for reading back a write."""
+    span = next(span for span in _bound_spans(signals, profile) if signal in span.signals)
+    return _read(device, unit, replace(span, signals=(signal,)), signals, profile.base, zone)
 
 
 def _addresses(signal: Signal, base: int) -> tuple[int, int]:

@@ -1,0 +1,204 @@
+"""Streams of bytes cut into the replies that are meant."""
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pymodbus.framer.rtu import FramerRTU
+
+from drivers.modbus.framing import Expected, Framing, RtuFraming, TcpFraming, crc
+
+REPLY = bytes.fromhex("03 0A 00 00 8D 41 00 00 8D 41 00 00")
+EXPECTED = Expected(unit=1, function=3, pdu_bytes=len(REPLY), transaction=7)
+RTU_REPLY = bytes.fromhex("01 03 0A 00 00 8D 41 00 00 8D 41 00 00 C7 33")
+OTHER = bytes.fromhex("03 0A 11 11 11 11 11 11 11 11 11 11")
+
+
+def mbap(pdu: bytes = REPLY, transaction: int = 7, unit: int = 1, protocol: int = 0) -> bytes:
+    return struct.pack(">HHHB", transaction, protocol, len(pdu) + 1, unit) + pdu
+
+
+def rtu(pdu: bytes, unit: int = 1) -> bytes:
+    body = bytes([unit]) + pdu
+    return body + FramerRTU.compute_CRC(body).to_bytes(2, "big")
+
+
+def fed(framing: Framing, stream: bytes, cuts: set[int] | None = None) -> list[bytes]:
+    """The replies found in a stream that arrives cut at the given places."""
+    places = sorted({0, len(stream), *(cut for cut in cuts or () if cut < len(stream))})
+    found = (framing.feed(stream[a:b], EXPECTED) for a, b in zip(places, places[1:], strict=False))
+    return [pdu for pdu in found if pdu is not None]
+
+
+# -- TCP ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_tcp_request_has_its_header() -> None:
+    sent = TcpFraming().frame(0x11, bytes.fromhex("03 00 6B 00 03"), 0x0102)
+    assert sent == bytes.fromhex("01 02 00 00 00 06 11 03 00 6B 00 03")
+
+
+@given(st.sets(st.integers(1, 40)))
+def test_a_tcp_reply_is_found_however_the_stream_is_cut(cuts: set[int]) -> None:
+    framing = TcpFraming()
+    assert fed(framing, mbap(OTHER, transaction=6) + mbap(), cuts) == [REPLY]
+    assert framing.counts.stray_bytes == len(mbap(OTHER))
+
+
+def test_of_coalesced_tcp_replies_only_the_awaited_one_is_taken() -> None:
+    framing = TcpFraming()
+    assert framing.feed(mbap(OTHER, 5) + mbap() + mbap(OTHER, 9), EXPECTED) == REPLY
+    assert framing.counts.stray_bytes == 2 * len(mbap(OTHER))
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        mbap(transaction=6),
+        mbap(transaction=0),
+        mbap(unit=2),
+        mbap(unit=0),
+        mbap(b"\x04" + REPLY[1:]),
+        mbap(b"\x84\x02"),
+    ],
+)
+def test_a_tcp_reply_that_is_not_meant_is_dropped_and_counted(foreign: bytes) -> None:
+    framing = TcpFraming()
+    assert framing.feed(foreign, EXPECTED) is None
+    assert framing.counts.stray_bytes == len(foreign)
+    assert framing.feed(mbap(), EXPECTED) == REPLY
+
+
+def test_an_exception_answers_its_request() -> None:
+    assert TcpFraming().feed(mbap(b"\x83\x02"), EXPECTED) == b"\x83\x02"
+
+
+def test_a_tcp_reply_of_another_length_is_handed_over_to_be_refused() -> None:
+    assert TcpFraming().feed(mbap(REPLY[:-2]), EXPECTED) == REPLY[:-2]
+
+
+def test_a_tcp_reply_that_nobody_awaits_is_counted() -> None:
+    framing = TcpFraming()
+    assert framing.feed(mbap(), None) is None
+    assert framing.counts.stray_bytes == len(mbap())
+
+
+def test_a_tcp_frame_cut_off_by_a_time_out_does_not_put_the_stream_out_of_step() -> None:
+    framing = TcpFraming()
+    late = mbap(OTHER, transaction=6)
+    assert framing.feed(late[:9], EXPECTED._replace(transaction=6)) is None
+    framing.clear()
+    assert framing.feed(late[9:] + mbap(), EXPECTED) == REPLY
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [mbap(protocol=1), struct.pack(">HHHB", 7, 0, 1, 1), struct.pack(">HHHB", 7, 0, 255, 1), b"GET / HTTP/1.1"],
+)
+def test_bytes_that_are_no_modbus_tcp_end_the_connection(garbage: bytes) -> None:
+    with pytest.raises(ValueError):
+        TcpFraming().feed(garbage, EXPECTED)
+
+
+# -- RTU ------------------------------------------------------------------------------------------------------------
+
+
+def test_rtu_frames_are_those_of_the_makers_manuals() -> None:
+    framing = RtuFraming()
+    assert framing.frame(1, bytes.fromhex("03 26 00 00 05"), 0) == bytes.fromhex("01 03 26 00 00 05 8E 81")
+    assert framing.frame(1, bytes.fromhex("10 31 00 00 00 00"), 0) == bytes.fromhex("01 10 31 00 00 00 00 74 94")
+    assert framing.feed(RTU_REPLY, EXPECTED) == REPLY
+
+
+@given(st.binary(max_size=64))
+def test_the_crc_is_that_of_an_independent_one(data: bytes) -> None:
+    register = 0xFFFF
+    for byte in data:
+        register ^= byte
+        for _ in range(8):
+            register = register >> 1 ^ (0xA001 if register & 1 else 0)
+    assert crc(data) == register.to_bytes(2, "little")
+
+
+@given(st.binary(max_size=20), st.sets(st.integers(1, 34)))
+def test_an_rtu_reply_is_found_after_noise_however_the_stream_is_cut(
+    noise: bytes, cuts: set[int]
+) -> None:
+    framing = RtuFraming()
+    stream = noise + RTU_REPLY
+    assert fed(framing, stream, cuts) == [REPLY]
+    assert framing.counts.stray_bytes == len(noise)
+
+
+def test_noise_that_looks_like_the_beginning_of_the_reply_is_skipped() -> None:
+    framing = RtuFraming()
+    assert framing.feed(bytes.fromhex("01 03 0A 01 83") + RTU_REPLY, EXPECTED) == REPLY
+    assert framing.counts.stray_bytes == 5
+
+
+def test_an_echo_of_the_request_is_skipped() -> None:
+    framing = RtuFraming()
+    echo = framing.frame(1, bytes.fromhex("03 26 00 00 05"), 0)
+    assert fed(framing, echo + RTU_REPLY, {3, 8, 12}) == [REPLY]
+    assert framing.counts.stray_bytes == len(echo)
+
+
+def test_an_echo_as_long_as_the_reply_is_skipped() -> None:
+    framing = RtuFraming()
+    request = bytes.fromhex("01 00 00 00 18")
+    reply = bytes.fromhex("01 03 AA BB CC")
+    awaited = Expected(1, 1, len(reply), 0)
+    assert framing.feed(framing.frame(1, request, 0) + rtu(reply), awaited) == reply
+
+
+def test_a_wrong_crc_is_no_reply_and_is_counted() -> None:
+    framing = RtuFraming()
+    broken = RTU_REPLY[:-1] + bytes([RTU_REPLY[-1] ^ 1])
+    assert framing.feed(broken, EXPECTED) is None
+    framing.clear()
+    assert (framing.counts.crc_errors, framing.counts.stray_bytes) == (1, len(broken))
+    assert framing.feed(RTU_REPLY, EXPECTED) == REPLY
+
+
+@given(st.integers(0, 8 * len(RTU_REPLY) - 1))
+def test_no_reply_with_a_turned_bit_is_taken(bit: int) -> None:
+    broken = bytearray(RTU_REPLY)
+    broken[bit // 8] ^= 1 << bit % 8
+    assert RtuFraming().feed(bytes(broken), EXPECTED) is None
+
+
+@pytest.mark.parametrize(
+    "foreign", [rtu(REPLY, unit=2), rtu(REPLY, unit=0), rtu(b"\x04" + REPLY[1:]), rtu(b"\x84\x02"), rtu(REPLY[:-2])]
+)
+def test_an_rtu_frame_that_is_not_meant_is_no_reply(foreign: bytes) -> None:
+    framing = RtuFraming()
+    assert framing.feed(foreign, EXPECTED) is None
+    assert framing.feed(RTU_REPLY, EXPECTED) == REPLY
+
+
+@given(st.sets(st.integers(1, 4)))
+def test_an_rtu_exception_answers_its_request(cuts: set[int]) -> None:
+    assert fed(RtuFraming(), rtu(b"\x83\x02"), cuts) == [b"\x83\x02"]
+
+
+def test_what_comes_when_nothing_is_awaited_is_not_kept() -> None:
+    framing = RtuFraming()
+    assert framing.feed(RTU_REPLY, None) is None
+    assert framing.feed(b"", EXPECTED) is None
+    assert framing.counts.stray_bytes == len(RTU_REPLY)
+
+
+def test_half_a_frame_is_dropped_before_the_next_request() -> None:
+    framing = RtuFraming()
+    assert framing.feed(rtu(OTHER)[:8], EXPECTED) is None
+    framing.clear()
+    assert framing.feed(rtu(OTHER)[8:] + RTU_REPLY, EXPECTED) == REPLY
+
+
+def test_endless_noise_is_not_hoarded() -> None:
+    framing = RtuFraming()
+    for _ in range(100):
+        assert framing.feed(b"\x55" * 100, EXPECTED) is None
+    assert framing.feed(RTU_REPLY, EXPECTED) == REPLY
+    assert framing.counts.stray_bytes <= 100 * 100
