@@ -7,6 +7,7 @@ long as it is down, and those of a failed read at once.
 
 import asyncio
 import heapq
+import math
 import random
 import struct
 from collections import deque
@@ -18,7 +19,7 @@ import structlog
 
 from config.errors import DeviceError, LinkError
 from config.load import LoadedSite
-from config.profile import ModbusProfile, ModbusSignal, Table
+from config.profile import Encoding, ModbusProfile, ModbusSignal, Table
 from config.sample import Reason, Value, bad
 from config.signals import Signal
 from config.site import ModbusRtuLink, ModbusTcpLink
@@ -32,6 +33,7 @@ DOWN_AFTER: Final = 2
 RECONNECT_AFTER: Final = 2
 """Unanswered requests in a row, of any unit, after which a TCP connection counts as half-open."""
 FIRST_RECONNECT_S: Final = 0.2
+FLOAT32_PRECISION: Final = 1e-6
 MAX_WAITING_WRITES: Final = 256
 """More are refused: a site has some tens of outputs, each with one write in flight."""
 GATEWAY_PATH, GATEWAY_SILENT = 0x0A, 0x0B
@@ -52,13 +54,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class _Unit:
-    """What the bus knows of one device."""
+    """What the bus knows of one device. ``unanswered``: the last write of each signal, when it had no reply."""
 
     device: str
     number: int
     response_delay: float
     signals: tuple[int, ...]
     status: DeviceStatus
+    unanswered: dict[int, bytes] = field(default_factory=dict)
     silent: int = 0
     held_until: float = 0.0
 
@@ -240,6 +243,9 @@ class ModbusBus:
             self._wake.cancel()
             self._wake = None
         free_at = exchange.last_byte_at + self._timing.silence_s
+        while self._writes and self._is_vain(self._writes[0], now):
+            write = self._writes.popleft()
+            _answer(write, WriteResult(False, None, f"{write.unit.device} does not answer"))
         if self._writes:
             if now < free_at:
                 self._wake = loop.call_at(free_at, self._kick)
@@ -304,6 +310,7 @@ class ModbusBus:
         self._silent_in_a_row = 0
         unit.silent = 0
         unit.held_until = 0.0
+        unit.unanswered.clear()
         status = unit.status
         status.replies += 1
         status.round_trip_s = result.took
@@ -315,13 +322,16 @@ class ModbusBus:
     def _refused(self, unit: _Unit, read: Read, result: Result) -> None:
         code = result.pdu[1]
         unit.status.exceptions += 1
-        unit.status.last_error = f"exception {code:02X} {EXCEPTIONS.get(code, 'unknown')}"
+        error = f"exception {code:02X} {EXCEPTIONS.get(code, 'unknown')}"
         if code in (GATEWAY_PATH, GATEWAY_SILENT):
             # The gateway answers for a unit that does not: the unit is silent, the connection is in order.
+            self._silent_in_a_row = 0
+            unit.status.last_error = error
             self._silent(unit, read, result.at)
             self._silent_in_a_row = 0
             return
         self._answered(unit, result)
+        unit.status.last_error = error
         self._block_bad(read, Reason.DEVICE_REFUSED, result.at)
 
     def _silent(self, unit: _Unit, read: Read, at: float) -> None:
@@ -334,11 +344,13 @@ class ModbusBus:
 
     def _missed(self, unit: _Unit, at: float) -> None:
         """Books an unanswered request and decides how long to leave the unit, or the connection, alone."""
+        # One unit known to be down says nothing of the connection, as long as another answers.
+        telling = not unit.down or all(other.down for other in self._plan.units.values())
         unit.silent += 1
         unit.held_until = at + (self._link.retry if unit.down else self._link.timeout)
         if unit.silent == DOWN_AFTER:
             log.warning("device does not answer", device=unit.device, link=self._name)
-        self._silent_in_a_row += 1
+        self._silent_in_a_row += telling
         if isinstance(self._link, ModbusTcpLink) and self._silent_in_a_row >= RECONNECT_AFTER:
             self._silent_in_a_row = 0
             exchange = self._exchange
@@ -354,6 +366,11 @@ class ModbusBus:
         self._sink([(index, bad(Reason.NO_COMMUNICATION, at)) for index in unit.signals])
 
     # -- writes -------------------------------------------------------------------------------------------------
+
+    def _is_vain(self, write: _Write, now: float) -> bool:
+        """True for what a down unit has just left unanswered; a new demand may be a closing valve and is tried."""
+        unit = write.unit
+        return unit.down and now < unit.held_until and unit.unanswered.get(write.signal.index) == write.pdu
 
     def _start_write(self, write: _Write) -> None:
         assert self._exchange is not None
@@ -391,6 +408,9 @@ class ModbusBus:
             case Outcome.TIMEOUT:
                 unit.status.timeouts += 1
                 self._missed(unit, result.at)
+                unit.unanswered[write.signal.index] = write.pdu
+                if unit.down:
+                    self._unit_bad(unit)
                 return "no reply"
             case Outcome.LOST:
                 return "connection lost"
@@ -453,6 +473,8 @@ def _equal(signal: Signal, read: Value, written: Value) -> bool:
     if isinstance(written, float | int) and not isinstance(written, bool) and isinstance(read, float | int):
         definition = signal.definition
         assert isinstance(definition, ModbusSignal)
+        if definition.type in (Encoding.FLOAT32, Encoding.FLOAT64):
+            return math.isclose(read, written, rel_tol=FLOAT32_PRECISION, abs_tol=FLOAT32_PRECISION)
         return abs(read - written) <= abs(definition.scale * signal.factor) / 2 + 1e-9
     return read == written
 

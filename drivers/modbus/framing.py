@@ -12,6 +12,8 @@ from pymodbus.framer.rtu import FramerRTU
 MBAP_BYTES: Final = 7
 MAX_ADU_BYTES: Final = 260
 CRC_BYTES: Final = 2
+LAST_READ_FUNCTION: Final = 4
+"""Functions 01 to 04 read; their replies carry a byte count."""
 
 
 class Expected(NamedTuple):
@@ -131,6 +133,9 @@ class RtuFraming:
             if function == expected.function | 0x80:
                 size = 5
             elif function == expected.function:
+                # The echo of a request for 17 to 24 bits is as long as its reply, but has no byte count.
+                if function <= LAST_READ_FUNCTION and buffer[start + 2] != expected.pdu_bytes - 2:
+                    continue
                 size = 1 + expected.pdu_bytes + CRC_BYTES
             else:
                 continue

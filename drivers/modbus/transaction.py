@@ -65,8 +65,8 @@ class Exchange(asyncio.Protocol):
 
     @property
     def busy(self) -> bool:
-        """True while a reply is awaited or the line is kept for one caller."""
-        return self._done is not None or self._reserved
+        """True while a reply is awaited, the line is kept for one caller, or there is no line any more."""
+        return self._done is not None or self._reserved or self._transport is None
 
     def reserve(self) -> None:
         """Keeps the line for one caller, who must release it."""
@@ -95,8 +95,7 @@ class Exchange(asyncio.Protocol):
 
     def close(self) -> None:
         """Closes the connection; an awaited reply ends as LOST."""
-        if self._transport is not None:
-            self._transport.abort()
+        self._abort()
         self._end(Outcome.LOST, b"")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -114,8 +113,7 @@ class Exchange(asyncio.Protocol):
         try:
             pdu = self._framing.feed(data, self._expected)
         except ValueError as error:
-            if self._transport is not None:
-                self._transport.abort()
+            self._abort()
             self._end(Outcome.MALFORMED, str(error).encode())
             return
         if pdu is None:
@@ -127,6 +125,12 @@ class Exchange(asyncio.Protocol):
             self._end(Outcome.MALFORMED, pdu)
         else:
             self._end(Outcome.REPLY, pdu)
+
+    def _abort(self) -> None:
+        # Gone at once: whoever hears of the end must not send anything more on it.
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
 
     def _timed_out(self) -> None:
         self._end(Outcome.TIMEOUT, b"")

@@ -31,6 +31,7 @@ BLOCKS: dict[str, object] = {
 }
 """Every signal is a block of its own."""
 BLOCK_COUNT = 5
+TEST_DEADLINE_S = 15.0
 
 
 def site_of(folder: Path, links: Mapping[str, object], devices: Mapping[str, object]) -> LoadedSite:
@@ -120,7 +121,9 @@ async def driving(loaded: LoadedSite) -> AsyncIterator[Drivers]:
     drivers = Drivers(loaded)
     tasks = [asyncio.create_task(link.run()) for link in drivers.links.values()]
     try:
-        yield drivers
+        # A write that is never answered fails its test here.
+        async with asyncio.timeout(TEST_DEADLINE_S):
+            yield drivers
         for task in tasks:
             if task.done():
                 task.result()
