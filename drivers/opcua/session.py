@@ -33,6 +33,18 @@ from drivers.port import DeviceStatus, LinkStatus, Sink, WriteResult
 SESSION_TIMEOUT_MS: Final = 60_000
 """The server may forget a dead session after this; small PLCs allow few of them."""
 FIRST_RECONNECT_S: Final = 0.2
+_INTEGERS: Final = frozenset(
+    (
+        ua.VariantType.SByte,
+        ua.VariantType.Byte,
+        ua.VariantType.Int16,
+        ua.VariantType.UInt16,
+        ua.VariantType.Int32,
+        ua.VariantType.UInt32,
+        ua.VariantType.Int64,
+        ua.VariantType.UInt64,
+    )
+)
 MAX_NODES_PER_READ: Final = 500
 """Small servers refuse longer reads (OPC UA Part 5, MaxNodesPerRead)."""
 
@@ -167,11 +179,13 @@ class OpcUaSession:
                 present = await node.read_data_value()
                 if present.Value is None:
                     raise LinkError("the node has no value, so its type is not known")
-                variant = ua.Variant(_raw(definition, signal, value), present.Value.VariantType)
+                kind = present.Value.VariantType
+                variant = ua.Variant(_raw(definition, signal, value, kind in _INTEGERS), kind)
                 await node.write_value(ua.DataValue(variant))
                 read = _sample(signal, await node.read_data_value(), asyncio.get_running_loop().time())
             self._sink([(signal.index, read)])
-            ok = read.good and _equal(read.value, value)
+            step = abs(definition.scale * signal.factor) if kind in _INTEGERS else 0.0
+            ok = read.good and _equal(read.value, value, step)
             result = WriteResult(ok, read.value, "" if ok else f"wrote {value!r}, read back {read.value!r}")
         except (LinkError, OSError, TimeoutError, UaError, KeyError) as error:
             result = WriteResult(False, None, str(error) or type(error).__name__)
@@ -219,6 +233,8 @@ def _sample(signal: Signal, data: ua.DataValue, received: float) -> Sample:
     if status >> 30 >= Quality.BAD:
         return Sample(None, Quality.BAD, Reason.DEVICE_FAULT, received, source, raw)
     reason = Reason.OK if status >> 30 == 0 else Reason.SERVER_UNCERTAIN
+    if value is None:
+        return bad(Reason.NOT_A_NUMBER, received, raw)
     if definition.type == "bool":
         return Sample(bool(value), quality_of(reason), reason, received, source, raw)
     if definition.type == "text":
@@ -228,16 +244,23 @@ def _sample(signal: Signal, data: ua.DataValue, received: float) -> Sample:
     number = value * definition.scale + definition.offset
     if definition.range is not None and not definition.range[0] <= number <= definition.range[1]:
         return Sample(None, Quality.BAD, Reason.OUT_OF_RANGE, received, source, raw)
-    return Sample(number * signal.factor + signal.bias, quality_of(reason), reason, received, source, raw)
+    shown = number * signal.factor + signal.bias
+    if not math.isfinite(shown):
+        return Sample(None, Quality.BAD, Reason.NOT_A_NUMBER, received, source, raw)
+    return Sample(shown, quality_of(reason), reason, received, source, raw)
 
 
-def _raw(definition: OpcUaSignal, signal: Signal, value: Value) -> Value:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return ((value - signal.bias) / signal.factor - definition.offset) / definition.scale
-    return value
+def _raw(definition: OpcUaSignal, signal: Signal, value: Value, whole: bool) -> Value:
+    if definition.type != "number":
+        return value
+    number = math.nan if isinstance(value, str | bool) or value is None else value
+    raw = ((number - signal.bias) / signal.factor - definition.offset) / definition.scale
+    if not math.isfinite(raw):
+        raise LinkError(f"{value!r} is not a number that can be written")
+    return round(raw) if whole else raw
 
 
-def _equal(read: Value, written: Value) -> bool:
+def _equal(read: Value, written: Value, step: float) -> bool:
     if isinstance(read, int | float) and isinstance(written, int | float):
-        return math.isclose(read, written, rel_tol=1e-6, abs_tol=1e-9)
+        return math.isclose(read, written, rel_tol=1e-6, abs_tol=max(step / 2, 1e-9) * (1 + 1e-6))
     return read == written
