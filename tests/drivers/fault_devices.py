@@ -92,9 +92,7 @@ class Devices:
         return [
             request
             for request in self.requests
-            if request.unit == unit
-            and function in (None, request.function)
-            and address in (None, request.address)
+            if request.unit == unit and function in (None, request.function) and address in (None, request.address)
         ]
 
 

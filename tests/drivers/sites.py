@@ -44,7 +44,7 @@ def site_of(folder: Path, links: Mapping[str, object], devices: Mapping[str, obj
 
 def tcp_link(port: int, **settings: object) -> dict[str, object]:
     """A Modbus TCP link that gives up soon."""
-    return {"type": "modbus-tcp", "host": "127.0.0.1", "port": port, "timeout": "150 ms", "retry": "0.4 s"} | settings
+    return {"type": "modbus-tcp", "host": "127.0.0.1", "port": port, "timeout": "150 ms", "retry": "0.25 s"} | settings
 
 
 def device(link: str, unit: int, poll: str = "30 ms", profile: object = None) -> dict[str, object]:

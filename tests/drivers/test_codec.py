@@ -231,9 +231,7 @@ def test_a_broken_bcd_time_is_bad_and_so_is_the_value_that_needs_it(time: str) -
 
 def total(order: str = "ABCD", **more: object) -> Fields:
     fraction = {"address": 2, **more}
-    return {
-        "x": {"table": "holding", "address": 0, "type": "int32", "order": order, "unit": "L", "fraction": fraction}
-    }
+    return {"x": {"table": "holding", "address": 0, "type": "int32", "order": order, "unit": "L", "fraction": fraction}}
 
 
 def test_the_decimals_of_a_total_are_added_to_it() -> None:

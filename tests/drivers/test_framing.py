@@ -1,6 +1,7 @@
 """Streams of bytes cut into the replies that are meant."""
 
 import struct
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -27,7 +28,7 @@ def rtu(pdu: bytes, unit: int = 1) -> bytes:
 def fed(framing: Framing, stream: bytes, cuts: set[int] | None = None) -> list[bytes]:
     """The replies found in a stream that arrives cut at the given places."""
     places = sorted({0, len(stream), *(cut for cut in cuts or () if cut < len(stream))})
-    found = (framing.feed(stream[a:b], EXPECTED) for a, b in zip(places, places[1:], strict=False))
+    found = (framing.feed(stream[a:b], EXPECTED) for a, b in pairwise(places))
     return [pdu for pdu in found if pdu is not None]
 
 
@@ -122,9 +123,7 @@ def test_the_crc_is_that_of_an_independent_one(data: bytes) -> None:
 
 
 @given(st.binary(max_size=20), st.sets(st.integers(1, 34)))
-def test_an_rtu_reply_is_found_after_noise_however_the_stream_is_cut(
-    noise: bytes, cuts: set[int]
-) -> None:
+def test_an_rtu_reply_is_found_after_noise_however_the_stream_is_cut(noise: bytes, cuts: set[int]) -> None:
     framing = RtuFraming()
     stream = noise + RTU_REPLY
     assert fed(framing, stream, cuts) == [REPLY]

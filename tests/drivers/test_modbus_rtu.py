@@ -12,7 +12,7 @@ from tests.drivers.fault_devices import FaultLine, Replier, Request, fault_line,
 from tests.drivers.sites import BLOCK_COUNT, device, driving, site_of
 from tests.hil_sim.sites import until
 
-RETRY_S = 0.4
+RETRY_S = 0.25
 LEVEL, FLOW = 0, 10
 STALE = b"\x03\x02\x02\x9a"
 """666, which no register holds."""
@@ -28,7 +28,7 @@ async def line() -> AsyncIterator[FaultLine]:
 
 
 def bench(folder: Path, line: FaultLine, units: int = 1, poll: str = "50 ms", **link: object) -> LoadedSite:
-    bus = {"type": "modbus-rtu", "port": line.path, "baudrate": 115200, "timeout": "150 ms", "retry": "0.4 s"} | link
+    bus = {"type": "modbus-rtu", "port": line.path, "baudrate": 115200, "timeout": "150 ms", "retry": "0.25 s"} | link
     return site_of(folder, {"bus": bus}, {f"D-{unit}": device("bus", unit, poll) for unit in range(1, units + 1)})
 
 
@@ -180,7 +180,7 @@ async def test_a_line_that_is_pulled_out_is_bad_and_fails_writes(tmp_path: Path,
     async with driving(bench(tmp_path, line)) as drivers:
         await until(lambda: drivers.readings.is_good("D-1.level", 100))
         line.close()
-        await until(lambda: drivers.readings.all_bad())
+        await until(drivers.readings.all_bad)
         status = drivers.links["bus"].status()
         await until(lambda: not status.connected)
         assert status.last_error
@@ -189,5 +189,5 @@ async def test_a_line_that_is_pulled_out_is_bad_and_fails_writes(tmp_path: Path,
 
 async def test_a_port_that_does_not_exist_is_bad_and_named(tmp_path: Path, line: FaultLine) -> None:
     async with driving(bench(tmp_path, line, port="/dev/penstock-nowhere")) as drivers:
-        await until(lambda: drivers.readings.all_bad())
+        await until(drivers.readings.all_bad)
         assert "/dev/penstock-nowhere" in drivers.links["bus"].status().last_error

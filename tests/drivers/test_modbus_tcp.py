@@ -3,6 +3,7 @@
 import asyncio
 import struct
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests.drivers.fault_devices import FaultServer, Replier, Request, fault_ser
 from tests.drivers.sites import BLOCK_COUNT, device, driving, site_of, tcp_link
 from tests.hil_sim.sites import until
 
-RETRY_S = 0.4
+RETRY_S = 0.25
 LEVEL, FLOW, SETPOINT, WIDE = 0, 10, 20, 30
 
 
@@ -162,7 +163,7 @@ async def test_a_silent_unit_is_bad_and_costs_its_neighbour_one_time_out_per_ret
         probes = [r for r in server.devices.requests[asked:] if r.unit == 2]
         elapsed = probes[-1].at - probes[0].at
         assert len(probes) - 1 <= elapsed / RETRY_S
-        for before, after in zip(probes, probes[1:], strict=False):
+        for before, after in pairwise(probes):
             between = [r for r in server.devices.requests if before.at < r.at < after.at and r.unit == 1]
             assert len(between) >= BLOCK_COUNT
         assert drivers.readings.is_good("D-1.level", 100)
@@ -199,7 +200,7 @@ async def test_a_closed_connection_is_opened_again(tmp_path: Path, server: Fault
         for connections in (2, 3):
             await until(lambda: drivers.readings.is_good("D-1.level", 100))
             server.hang_up()
-            await until(lambda: drivers.readings.all_bad())
+            await until(drivers.readings.all_bad)
             await until(lambda: len(server.connections) == connections)  # noqa: B023 - awaited in this round
         await until(lambda: drivers.readings.is_good("D-1.level", 100))
 
@@ -225,14 +226,14 @@ async def test_a_connection_that_ends_while_polls_wait_is_opened_again(
 async def test_a_link_whose_port_is_closed_is_bad_until_it_opens(tmp_path: Path) -> None:
     server = FaultServer()
     async with driving(bench(tmp_path, server, units=2)) as drivers:
-        await until(lambda: drivers.readings.all_bad())
+        await until(drivers.readings.all_bad)
         assert not drivers.links["bus"].status().connected
         assert drivers.links["bus"].status().last_error
         await server.open()
         await until(lambda: drivers.readings.is_good("D-1.level", 0) and drivers.readings.is_good("D-2.level", 0))
         assert drivers.links["bus"].status().last_error == ""
         server.close()
-        await until(lambda: drivers.readings.all_bad())
+        await until(drivers.readings.all_bad)
 
 
 # -- writes ---------------------------------------------------------------------------------------------------------
@@ -292,7 +293,7 @@ async def test_a_write_is_not_repeated_on_a_new_connection(tmp_path: Path, serve
 async def test_a_write_to_a_link_that_is_down_fails_at_once(tmp_path: Path) -> None:
     async with driving(bench(tmp_path, FaultServer())) as drivers:
         assert drivers.write("D-1.setpoint", 42).done()
-        await until(lambda: drivers.readings.all_bad())
+        await until(drivers.readings.all_bad)
         written = drivers.write("D-1.setpoint", 42)
         assert written.done()
         assert not written.result().ok

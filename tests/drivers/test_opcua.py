@@ -101,7 +101,7 @@ def bench(folder: Path, port: int) -> LoadedSite:
     return site_of(folder, {"plc": link}, {"PLC": {"link": "plc", "poll": "50 ms", "profile": profile}})
 
 
-async def test_values_come_in_the_canonical_unit_with_status_and_time(tmp_path: Path) -> None:
+async def test_a_value_comes_in_the_canonical_unit_and_is_bad_alone_when_it_is_none(tmp_path: Path) -> None:
     port = free_port()
     async with plc(port) as server, driving(bench(tmp_path, port)) as drivers:
         readings = drivers.readings
@@ -128,6 +128,11 @@ async def test_values_come_in_the_canonical_unit_with_status_and_time(tmp_path: 
             await until(lambda: readings.is_bad("PLC.level", reason))  # noqa: B023 - awaited in this round
             await readings.more("PLC.level", 1)
             assert readings.is_good("PLC.running", True)
+        await server.nodes["demand"].delete()
+        await until(lambda: readings.is_bad("PLC.demand", Reason.DEVICE_FAULT))
+        await readings.more("PLC.running")
+        assert readings.is_good("PLC.running", True)
+
         for name in ("running", "name"):
             await server.show(name, None)
             await until(lambda: readings.is_bad(f"PLC.{name}", Reason.NOT_A_NUMBER))  # noqa: B023
@@ -141,7 +146,9 @@ async def test_a_write_is_converted_to_the_nodes_type_and_read_back(tmp_path: Pa
     port = free_port()
     async with plc(port) as server, driving(bench(tmp_path, port)) as drivers:
         await until(lambda: drivers.readings.is_good("PLC.demand", 0))
-        assert await _written(drivers, "demand", 45.5) == (True, pytest.approx(45.5), "")
+        confirmed = await _written(drivers, "demand", 45.5)
+        assert confirmed.ok
+        assert confirmed.readback == pytest.approx(45.5)
         assert await server.nodes["demand"].read_value() == 455
         assert (await _written(drivers, "setpoint", 36.1)).ok
         assert await server.nodes["setpoint"].read_value() == pytest.approx(36.1 / 3.6)
@@ -164,11 +171,11 @@ async def test_a_write_is_converted_to_the_nodes_type_and_read_back(tmp_path: Pa
 async def test_a_restarted_server_with_shifted_namespaces_gives_the_right_values_again(tmp_path: Path) -> None:
     port = free_port()
     async with driving(bench(tmp_path, port)) as drivers:
-        await until(lambda: drivers.readings.all_bad())
+        await until(drivers.readings.all_bad)
         assert not (await _written(drivers, "run", True)).ok
         async with plc(port, foreign=1):
             await until(lambda: drivers.readings.is_good("PLC.level", 2.5))
-        await until(lambda: drivers.readings.all_bad())
+        await until(drivers.readings.all_bad)
         assert not drivers.links["plc"].status().connected
         written = drivers.write("PLC.run", True)
         assert written.done()
@@ -187,13 +194,3 @@ async def test_a_missing_namespace_is_named(tmp_path: Path) -> None:
         await until(lambda: URI in drivers.links["plc"].status().last_error)
         assert drivers.readings.all_bad()
         assert not drivers.links["plc"].status().connected
-
-
-async def test_a_node_that_is_missing_is_bad_alone(tmp_path: Path) -> None:
-    port = free_port()
-    async with plc(port) as server, driving(bench(tmp_path, port)) as drivers:
-        await until(lambda: drivers.readings.is_good("PLC.running", True))
-        await server.nodes["level"].delete()
-        await until(lambda: drivers.readings.is_bad("PLC.level", Reason.DEVICE_FAULT))
-        await drivers.readings.more("PLC.running")
-        assert drivers.readings.is_good("PLC.running", True)

@@ -1,6 +1,7 @@
 """What a device is asked: few requests, none longer or wider than it takes."""
 
 import struct
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -154,7 +155,7 @@ def test_every_signal_is_in_exactly_one_read_and_no_read_asks_too_much(
             wanted |= set(range(definition.address - base, definition.address - base + size))
         assert (min(wanted), max(wanted)) == (first, first + count - 1)
         ordered = sorted(wanted)
-        assert all(after - before <= gap + 1 for before, after in zip(ordered, ordered[1:], strict=False))
+        assert all(after - before <= gap + 1 for before, after in pairwise(ordered))
 
 
 @given(maps(), st.integers(0, 1), st.integers(0, 5))
