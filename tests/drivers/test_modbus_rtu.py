@@ -12,7 +12,9 @@ from tests.drivers.fault_devices import FaultLine, Replier, Request, fault_line,
 from tests.drivers.sites import BLOCK_COUNT, device, driving, site_of
 from tests.hil_sim.sites import until
 
-RETRY_S = 0.25
+RETRY_S = 0.4
+PATIENCE = {"timeout": "100 ms", "retry": "0.4 s"}
+"""A retry interval that cannot be mistaken for the one time-out that a unit is left alone at first."""
 LEVEL, FLOW = 0, 10
 STALE = b"\x03\x02\x02\x9a"
 """666, which no register holds."""
@@ -127,7 +129,7 @@ async def test_an_adapter_that_echoes_is_no_hindrance(tmp_path: Path, line: Faul
 
 async def test_a_dead_unit_costs_its_neighbour_one_time_out_per_retry(tmp_path: Path, line: FaultLine) -> None:
     line.devices.behave(lambda r, to: to.reply(r, line.devices.answer(r)) if r.unit == 1 else None)
-    async with driving(bench(tmp_path, line, units=2)) as drivers:
+    async with driving(bench(tmp_path, line, units=2, **PATIENCE)) as drivers:
         await until(lambda: drivers.readings.all_bad("D-2"))
         asked = len(line.devices.requests)
         await until(lambda: sum(r.unit == 2 for r in line.devices.requests[asked:]) >= 3)
@@ -135,7 +137,7 @@ async def test_a_dead_unit_costs_its_neighbour_one_time_out_per_retry(tmp_path: 
         assert len(probes) - 1 <= (probes[-1].at - probes[0].at) / RETRY_S
         for before, after in pairwise(probes):
             assert sum(r.unit == 1 and before.at < r.at < after.at for r in line.devices.requests) >= BLOCK_COUNT
-        assert drivers.readings.is_good("D-1.level", 100)
+        await until(lambda: drivers.readings.is_good("D-1.level", 100))
 
         line.devices.behave(lambda r, to: to.reply(r, line.devices.answer(r)))
         await until(lambda: drivers.readings.is_good("D-2.level", 200) and drivers.readings.is_good("D-2.flow", 201))

@@ -14,7 +14,9 @@ from tests.drivers.fault_devices import FaultServer, Replier, Request, fault_ser
 from tests.drivers.sites import BLOCK_COUNT, device, driving, site_of, tcp_link
 from tests.hil_sim.sites import until
 
-RETRY_S = 0.25
+RETRY_S = 0.4
+PATIENCE = {"timeout": "100 ms", "retry": "0.4 s"}
+"""A retry interval that cannot be mistaken for the one time-out that a unit is left alone at first."""
 LEVEL, FLOW, SETPOINT, WIDE = 0, 10, 20, 30
 
 
@@ -154,7 +156,7 @@ async def test_a_gateways_word_on_one_unit_shows_the_connection_alive_after_the_
 async def test_a_silent_unit_is_bad_and_costs_its_neighbour_one_time_out_per_retry(
     tmp_path: Path, server: FaultServer
 ) -> None:
-    async with driving(bench(tmp_path, server, units=2)) as drivers:
+    async with driving(bench(tmp_path, server, units=2, **PATIENCE)) as drivers:
         await until(lambda: drivers.readings.is_good("D-2.level", 200))
         server.devices.behave(lambda r, to: to.reply(r, server.devices.answer(r)) if r.unit == 1 else None)
         await until(lambda: drivers.readings.all_bad("D-2"))
@@ -166,7 +168,7 @@ async def test_a_silent_unit_is_bad_and_costs_its_neighbour_one_time_out_per_ret
         for before, after in pairwise(probes):
             between = [r for r in server.devices.requests if before.at < r.at < after.at and r.unit == 1]
             assert len(between) >= BLOCK_COUNT
-        assert drivers.readings.is_good("D-1.level", 100)
+        await until(lambda: drivers.readings.is_good("D-1.level", 100))
         assert len(server.connections) == 1
 
         server.devices.behave(lambda r, to: to.reply(r, server.devices.answer(r)))
@@ -357,7 +359,7 @@ async def test_writes_to_a_unit_that_is_down_cost_its_neighbour_one_time_out_per
     tmp_path: Path, server: FaultServer
 ) -> None:
     server.devices.behave(lambda r, to: to.reply(r, server.devices.answer(r)) if r.unit == 1 else None)
-    async with driving(bench(tmp_path, server, units=2)) as drivers:
+    async with driving(bench(tmp_path, server, units=2, **PATIENCE)) as drivers:
         await until(lambda: drivers.links["bus"].status().devices["D-2"].timeouts >= 2)
         asked = len(server.devices.requests)
         for _ in range(10):
