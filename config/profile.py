@@ -4,10 +4,11 @@ A profile says where each value stands, how it is encoded, in which unit, and ho
 drivers compile it into reads; the simulator encodes from it; nobody else looks at registers.
 """
 
+import math
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from config.model import FileModel, PositiveSeconds, Seconds
 from config.sample import Reason
@@ -61,6 +62,12 @@ REGISTERS: dict[Encoding, int] = {
 """Registers that an encoding takes (a bool in a coil or discrete input takes one bit)."""
 
 
+INTEGERS: frozenset[Encoding] = frozenset(
+    {Encoding.UINT16, Encoding.INT16, Encoding.UINT32, Encoding.INT32, Encoding.UINT64, Encoding.INT64}
+)
+LAST_ADDRESS = 0xFFFF
+
+
 class Order(StrEnum):
     """Byte order of a value of more than one register; A is its most significant byte.
 
@@ -79,6 +86,15 @@ def _known_unit(symbol: object) -> str:
 
 
 UnitSymbol = Annotated[str, BeforeValidator(_known_unit)]
+
+
+def _not_nil(number: float) -> float:
+    if not math.isfinite(number) or number == 0:
+        raise ValueError("a finite number other than 0")
+    return number
+
+
+Scale = Annotated[float, AfterValidator(_not_nil)]
 FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Address = Annotated[int, Field(ge=0, le=65536)]
 
@@ -97,6 +113,12 @@ class Fraction(FileModel):
     type: Encoding = Encoding.FLOAT32
     scale: float = 1.0
 
+    @model_validator(mode="after")
+    def _is_a_number(self) -> "Fraction":
+        if self.type in (Encoding.BOOL, Encoding.BCD_TIME):
+            raise ValueError("a fraction of a type of number")
+        return self
+
 
 class ModbusSignal(FileModel):
     """Where one value stands on a Modbus device and how it is read.
@@ -110,7 +132,7 @@ class ModbusSignal(FileModel):
     type: Encoding = Encoding.UINT16
     order: Order = Order.ABCD
     bit: Annotated[int, Field(ge=0, le=15)] | None = None
-    scale: float = 1.0
+    scale: Scale = 1.0
     offset: float = 0.0
     unit: UnitSymbol = "1"
     range: tuple[float, float] | None = None
@@ -120,6 +142,14 @@ class ModbusSignal(FileModel):
     time_from: FieldName | None = None
     writable: bool = False
     description: str = ""
+
+    def ends(self) -> list[int]:
+        """The first and last address of the value, and of its fraction."""
+        bits = self.table in (Table.COIL, Table.DISCRETE)
+        ends = [self.address, self.address + (0 if bits else REGISTERS[self.type] - 1)]
+        if self.fraction is not None:
+            ends += [self.fraction.address, self.fraction.address + REGISTERS[self.fraction.type] - 1]
+        return ends
 
     @model_validator(mode="after")
     def _consistent(self) -> "ModbusSignal":
@@ -146,7 +176,7 @@ class OpcUaSignal(FileModel):
     node: Annotated[str, StringConstraints(pattern=r"^[isgb]=.+$")]
     type: Literal["bool", "number", "text"] = "number"
     unit: UnitSymbol = "1"
-    scale: float = 1.0
+    scale: Scale = 1.0
     offset: float = 0.0
     range: tuple[float, float] | None = None
     writable: bool = False
@@ -191,11 +221,28 @@ class ModbusProfile(_Profile):
             for other in filter(None, bound):
                 if other not in self.signals:
                     raise ValueError(f"{name}: bound to a signal of this profile ('{other}' is none)")
+                if self.signals[other].table is not signal.table:
+                    raise ValueError(f"{name}: bound to a signal of the same table ('{other}' is in another)")
             if signal.time_from and self.signals[signal.time_from].type is not Encoding.BCD_TIME:
                 raise ValueError(f"{name}: time_from naming a signal of type bcd-time")
-            if signal.address < self.base:
-                raise ValueError(f"{name}: an address of at least {self.base} (base: {self.base})")
+            if signal.quality_from and self.signals[signal.quality_from.signal].type not in INTEGERS:
+                raise ValueError(f"{name}: quality_from naming a signal of an integer type")
+            self._check_addresses(name, signal, [self.signals[other] for other in filter(None, bound)])
         return self
+
+    def _check_addresses(self, name: str, signal: ModbusSignal, bound: list[ModbusSignal]) -> None:
+        """What is read together must exist on the wire and fit one request."""
+        ends = [end for one in (signal, *bound) for end in one.ends()]
+        first, last = min(ends), max(ends)
+        if first < self.base:
+            raise ValueError(f"{name}: an address of at least {self.base} (base: {self.base})")
+        if last - self.base > LAST_ADDRESS:
+            raise ValueError(f"{name}: an address whose last register is at most {LAST_ADDRESS + self.base}")
+        bits = signal.table in (Table.COIL, Table.DISCRETE)
+        limit = self.limits.bits if bits else self.limits.registers
+        if last - first + 1 > limit:
+            found = f"{last - first + 1} {'bits' if bits else 'registers'}"
+            raise ValueError(f"{name}: with all it is bound to within one read of {limit} ({found})")
 
 
 class OpcUaProfile(_Profile):

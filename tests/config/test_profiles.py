@@ -85,3 +85,42 @@ def test_a_profile_is_immutable_and_has_the_defaults_of_the_common_case() -> Non
     assert read.verified is Verified.UNVERIFIED
     with pytest.raises(ValidationError):
         signal.address = 8  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("signals", "told"),
+    [
+        ({"v": {"table": "input", "address": 0, "scale": 0}}, "a finite number other than 0"),
+        ({"v": {"table": "input", "address": 65535, "type": "float32"}}, "at most 65535"),
+        ({"v": {"table": "input", "address": 65536}}, "at most 65535"),
+        (
+            {"v": {"table": "input", "address": 0, "fraction": {"address": 2, "type": "bcd-time"}}},
+            "a fraction of a type of number",
+        ),
+        (
+            {
+                "v": {"table": "input", "address": 0, "quality_from": {"signal": "s", "codes": {0: "ok"}}},
+                "s": {"table": "holding", "address": 1},
+            },
+            "the same table",
+        ),
+        (
+            {
+                "v": {"table": "input", "address": 0, "quality_from": {"signal": "s", "codes": {0: "ok"}}},
+                "s": {"table": "input", "address": 1, "type": "float32"},
+            },
+            "an integer type",
+        ),
+        (
+            {
+                "v": {"table": "input", "address": 0, "quality_from": {"signal": "s", "codes": {0: "ok"}}},
+                "s": {"table": "input", "address": 300},
+            },
+            "within one read of 125 (301 registers)",
+        ),
+    ],
+)
+def test_a_map_that_cannot_be_read_is_refused(signals: dict[str, object], told: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        ModbusProfile.model_validate({"protocol": "modbus", "signals": signals})
+    assert told in str(refused.value)
