@@ -2,7 +2,8 @@
 
 A unit that does not answer is left alone for one more time-out, during which a late reply is recognised as
 nobody's; after two time-outs it counts as down and is probed once per retry interval. All its signals are bad as
-long as it is down, and those of a failed read at once.
+long as it is down, and those of a failed read at once. A write that a down unit has left unanswered is tried again
+only as such a probe; a new demand always is.
 """
 
 import asyncio
@@ -31,9 +32,10 @@ from drivers.port import DeviceStatus, LinkStatus, Sink, WriteResult
 DOWN_AFTER: Final = 2
 """Unanswered requests after which a unit counts as down."""
 RECONNECT_AFTER: Final = 2
-"""Unanswered requests in a row, of any unit, after which a TCP connection counts as half-open."""
+"""Unanswered requests in a row, of units that had not been down, after which a TCP connection counts as half-open."""
 FIRST_RECONNECT_S: Final = 0.2
 FLOAT32_PRECISION: Final = 1e-6
+"""Relative: how nearly a float register gives back what was written to it."""
 MAX_WAITING_WRITES: Final = 256
 """More are refused: a site has some tens of outputs, each with one write in flight."""
 GATEWAY_PATH, GATEWAY_SILENT = 0x0A, 0x0B

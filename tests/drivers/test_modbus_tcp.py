@@ -322,7 +322,7 @@ async def test_a_value_that_does_not_fit_is_not_sent(tmp_path: Path, server: Fau
         assert server.devices.to(1, function=6) == []
 
 
-@pytest.mark.parametrize("value", [0.1, -1.5, 1.0, 1e-6, 123456.789, 3e9])
+@pytest.mark.parametrize("value", [0.1, -1.5, 1.0, 1e-6, 123456.789, 3000000001.0])
 async def test_a_float_that_the_device_took_is_confirmed(tmp_path: Path, server: FaultServer, value: float) -> None:
     async with driving(bench(tmp_path, server)) as drivers:
         await until(lambda: drivers.readings.is_good("D-1.wide", 0))
