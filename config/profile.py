@@ -62,9 +62,7 @@ REGISTERS: dict[Encoding, int] = {
 """Registers that an encoding takes (a bool in a coil or discrete input takes one bit)."""
 
 
-INTEGERS: frozenset[Encoding] = frozenset(
-    {Encoding.UINT16, Encoding.INT16, Encoding.UINT32, Encoding.INT32, Encoding.UINT64, Encoding.INT64}
-)
+NO_NUMBERS = (Encoding.BOOL, Encoding.BCD_TIME)
 LAST_ADDRESS = 0xFFFF
 
 
@@ -115,7 +113,7 @@ class Fraction(FileModel):
 
     @model_validator(mode="after")
     def _is_a_number(self) -> "Fraction":
-        if self.type in (Encoding.BOOL, Encoding.BCD_TIME):
+        if self.type in NO_NUMBERS:
             raise ValueError("a fraction of a type of number")
         return self
 
@@ -225,8 +223,8 @@ class ModbusProfile(_Profile):
                     raise ValueError(f"{name}: bound to a signal of the same table ('{other}' is in another)")
             if signal.time_from and self.signals[signal.time_from].type is not Encoding.BCD_TIME:
                 raise ValueError(f"{name}: time_from naming a signal of type bcd-time")
-            if signal.quality_from and self.signals[signal.quality_from.signal].type not in INTEGERS:
-                raise ValueError(f"{name}: quality_from naming a signal of an integer type")
+            if signal.quality_from and self.signals[signal.quality_from.signal].type in NO_NUMBERS:
+                raise ValueError(f"{name}: quality_from naming a signal of a type of number")
             self._check_addresses(name, signal, [self.signals[other] for other in filter(None, bound)])
         return self
 

@@ -375,10 +375,10 @@ def test_a_profile_is_never_taken_from_outside_the_sites_directory(tmp_path: Pat
 
 
 def test_a_profile_beside_the_site_file_goes_before_the_one_that_ships(tmp_path: Path) -> None:
-    own = (ROOT / "config" / "devices" / "cnemc-cod.yaml").read_text("utf-8").replace("address: 4104", "address: 5104")
+    own = (ROOT / "config" / "devices" / "cnemc-cod.yaml").read_text("utf-8").replace("address: 4104", "address: 4106")
     (tmp_path / "cnemc-cod.yaml").write_text(own, "utf-8")
     loaded = load_site(written(tmp_path, FILL_STATION))
-    assert loaded.signals["AIT-102.cod"].definition.address == 5104  # type: ignore[union-attr]
+    assert loaded.signals["AIT-102.cod"].definition.address == 4106  # type: ignore[union-attr]
 
 
 def test_a_problem_in_a_profile_is_named_in_the_profile(tmp_path: Path) -> None:

@@ -107,9 +107,9 @@ def test_a_profile_is_immutable_and_has_the_defaults_of_the_common_case() -> Non
         (
             {
                 "v": {"table": "input", "address": 0, "quality_from": {"signal": "s", "codes": {0: "ok"}}},
-                "s": {"table": "input", "address": 1, "type": "float32"},
+                "s": {"table": "input", "address": 1, "type": "bcd-time"},
             },
-            "an integer type",
+            "a type of number",
         ),
         (
             {
