@@ -5,6 +5,7 @@ Unattended (``--once``) it exits 0 only if all of it happened.
 
 import asyncio
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -38,6 +39,10 @@ class _Story(Exception):
 async def run_demo(*, once: bool, as_json: bool) -> int:
     """Tells the story; then ends (``once``) or stays up until interrupted. Returns the exit code."""
     console = Console(highlight=False, quiet=as_json, stderr=False)
+    task = asyncio.current_task()
+    assert task is not None
+    # Else its processes would outlive it.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with tempfile.TemporaryDirectory(prefix="penstock-demo-") as directory:
         station = Station(example_site("fill-station"), Path(directory))
         began = time.monotonic()
@@ -51,7 +56,7 @@ async def run_demo(*, once: bool, as_json: bool) -> int:
                     await asyncio.Event().wait()
                 measured |= await _count(station)
         except asyncio.CancelledError:
-            return exit_codes.DONE
+            return exit_codes.WRONG if once else exit_codes.DONE
         except (_Story, PenstockError, TimeoutError) as error:
             text = str(error) or type(error).__name__
             console.print(f"[bold red]the demo failed:[/] {text}")
