@@ -62,7 +62,7 @@ class _Document:
             self.data: Any = loader.construct_document(self._root) if self._root is not None else None
         except (yaml.MarkedYAMLError, yaml.reader.ReaderError) as error:
             mark = getattr(error, "problem_mark", None)
-            text = str(getattr(error, "problem", None) or error).splitlines()[0]
+            text = str(getattr(error, "problem", None) or error).splitlines()[0].removeprefix("found ")
             line = mark.line + 1 if mark else 0
             raise ConfigError([Problem(self.file, line, "", text, "well-formed YAML")]) from error
         except (RecursionError, ValueError) as error:

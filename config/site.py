@@ -7,7 +7,7 @@ what references what is checked in ``config.check`` once the whole file is known
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from config.model import (
     FileModel,
@@ -27,7 +27,15 @@ from config.profile import FieldName, Profile
 from config.standard import Staleness
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-Host = Annotated[str, StringConstraints(min_length=1, max_length=253)]
+
+
+def _without_port(host: str) -> str:
+    if host.count(":") == 1:
+        raise ValueError("a host name or address alone; its port goes under 'port'")
+    return host
+
+
+Host = Annotated[str, StringConstraints(min_length=1, max_length=253), AfterValidator(_without_port)]
 
 
 class SiteIdentity(FileModel):

@@ -69,7 +69,7 @@ async def call(state_dir: Path, request: dict[str, Any], timeout: float = 5.0) -
     except TimeoutError as error:
         raise LinkError(f"the controller in {state_dir} did not answer within {timeout:g} s") from error
     except (OSError, ValueError) as error:
-        hint = "is it running? (penstock controller SITE --state DIR)"
+        hint = "is it running? (penstock run SITE --state DIR)"
         raise LinkError(f"no controller can be reached in {state_dir}: {error}; {hint}") from error
     if not line:
         raise LinkError(f"the controller in {state_dir} closed the connection without an answer")

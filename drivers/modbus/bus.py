@@ -117,6 +117,7 @@ class ModbusBus:
         self._gone: asyncio.Event | None = None
         self._silent_in_a_row = 0
         self._order = 0
+        self._ended = False
 
     @property
     def name(self) -> str:
@@ -194,6 +195,8 @@ class ModbusBus:
         self._kick()
 
     def _connection_lost(self, why: str) -> None:
+        if self._ended:
+            return
         self._note_link_error(why)
         self._status.connected = False
         if self._wake is not None:
@@ -207,6 +210,7 @@ class ModbusBus:
             self._gone.set()
 
     def _disconnect(self) -> None:
+        self._ended = True
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.close()

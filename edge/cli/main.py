@@ -176,7 +176,11 @@ def order(
         return
     from edge.cli.client import wait_for_receipt
 
-    receipt = asyncio.run(wait_for_receipt(state, answer["order_id"], _volume_deadline(request["volume_m3"])))
+    try:
+        receipt = asyncio.run(wait_for_receipt(state, answer["order_id"], _volume_deadline(request["volume_m3"])))
+    except KeyboardInterrupt:
+        print(f"the fill goes on; 'penstock cancel {dispenser}' ends it", file=sys.stderr)
+        raise
     _print_json(receipt) if as_json else show_receipt(receipt)
     if not receipt["complete"]:
         sys.exit(exit_codes.WRONG)

@@ -7,6 +7,9 @@ from typing import Final
 
 import structlog
 
+from config.errors import LinkError
+from edge.cli import exit_codes
+
 FIRST_RESTART_S: Final = 0.5
 LONGEST_RESTART_S: Final = 10.0
 STEADY_S: Final = 30.0
@@ -22,10 +25,17 @@ def command_line(arguments: list[str]) -> list[str]:
 
 
 async def supervise(commands: dict[str, list[str]]) -> None:
-    """Runs ``penstock`` commands by name until cancelled, then stops them in order."""
-    async with asyncio.TaskGroup() as group:
-        for name, arguments in commands.items():
-            group.create_task(_keep(name, arguments), name=name)
+    """Runs ``penstock`` commands by name until cancelled, then stops them in order.
+
+    Raises ``LinkError`` when one finds another of its kind at work: to wait for its place would be to take over the
+    valves some day, unasked.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            for name, arguments in commands.items():
+                group.create_task(_keep(name, arguments), name=name)
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
 
 
 async def _keep(name: str, arguments: list[str]) -> None:
@@ -38,6 +48,8 @@ async def _keep(name: str, arguments: list[str]) -> None:
         except asyncio.CancelledError:
             await stop(process)
             raise
+        if code == exit_codes.UNREACHABLE:
+            raise LinkError(f"the {name} cannot run here, so nothing is run")
         if time.monotonic() - began > STEADY_S:
             delay = FIRST_RESTART_S
         log.warning("process ended; it is started again", process_name=name, exit_code=code, in_s=delay)

@@ -196,6 +196,8 @@ class Controller:
         self._outputs.write(safe_outputs(self.program), self.image, now.mono)
         if not await self._outputs.settle(SAFE_STOP_S):
             log.warning("not every output was confirmed safe before the stop")
+        else:
+            log.info("stopped; every output is confirmed safe")
         for waiting in self._inbox:
             waiting.answer.cancel()
         now = self.now()

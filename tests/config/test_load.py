@@ -426,3 +426,9 @@ def test_a_site_of_ten_thousand_signals_loads(tmp_path: Path) -> None:
         lines += ["    profile:", "      protocol: modbus", "      signals:"]
         lines += [f"        v{n}: {{table: holding, address: {n}, type: uint16, unit: m3/h}}" for n in range(100)]
     assert len(load_site(written(tmp_path, "\n".join(lines))).signals) == 10_000
+
+
+def test_a_port_in_the_host_is_refused(tmp_path: Path) -> None:
+    text = FILL_STATION.replace("host: 192.168.7.10,", 'host: "192.168.7.10:502",')
+    with pytest.raises(ConfigError, match="its port goes under 'port'"):
+        load_site(written(tmp_path, text))

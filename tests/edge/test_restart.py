@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from config.errors import LinkError
+from edge.cli import exit_codes
 from edge.cli.station import Station, example_site, running
 from edge.cli.supervise import command_line
 
@@ -93,3 +94,24 @@ async def _boot_after(station: Station, boot: int) -> int:
 
     await station.until("a controller answers", later)
     return int(found["boot"])
+
+
+async def test_run_beside_a_running_controller_ends_and_says_why(tmp_path: Path) -> None:
+    station = Station(example_site("fill-station"), tmp_path)
+    await station.start_broker()
+    await station.start_simulator()
+    await station.start_process("controller")
+    try:
+        await station.until("the controller answers", station.answers)
+        run = await asyncio.create_subprocess_exec(
+            *command_line(["run", str(station.site), "--state", str(station.state)]),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(20.0):
+            _, told = await run.communicate()
+        assert run.returncode == exit_codes.UNREACHABLE
+        assert b"another controller already runs" in told
+        assert (await station.ask("ping"))["ok"]
+    finally:
+        await station.stop()

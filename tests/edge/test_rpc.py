@@ -82,7 +82,7 @@ async def test_a_socket_left_by_a_killed_controller_is_replaced_and_ones_own_rem
 
 
 async def test_without_a_controller_the_error_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(LinkError, match=r"is it running\? \(penstock controller SITE --state DIR\)"):
+    with pytest.raises(LinkError, match=r"is it running\? \(penstock run SITE --state DIR\)"):
         await rpc.call(tmp_path, {"op": "ping"})
 
 
