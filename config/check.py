@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from config.diagnostics import DEVICE_FIGURES
 from config.model import Measured
-from config.profile import Encoding, ModbusProfile, ModbusSignal, OpcUaProfile, OpcUaSignal
+from config.profile import ModbusProfile, ModbusSignal, OpcUaProfile, OpcUaSignal
 from config.site import (
     BatchDispenser,
     BatchGuard,
@@ -76,7 +77,7 @@ class _Checker:
         for tag, link in self.site.links.items():
             match link:
                 case ModbusTcpLink():
-                    key: object = (link.host, link.port)
+                    key: object = (link.host.lower(), link.port)
                 case ModbusRtuLink():
                     key = link.port
                 case OpcUaLink():
@@ -84,6 +85,8 @@ class _Checker:
             if key in seen:
                 yield Finding(("links", tag), f"the same address as link '{seen[key]}'", "one link per bus or server")
             seen.setdefault(key, tag)
+            if tag in self.site.devices:
+                yield Finding(("links", tag), f"'{tag}', which is also a device", "a name of its own")
 
     def _devices(self) -> Iterator[Finding]:
         seen: dict[tuple[str, int], str] = {}
@@ -102,6 +105,9 @@ class _Checker:
             if modbus_link:
                 if device.unit is None:
                     yield Finding((*here, "unit"), "nothing", "the Modbus unit (1 to 247) that the device answers as")
+                elif device.accept_any_unit and self._neighbours(tag, device.link):
+                    found = f"accept_any_unit beside {self._neighbours(tag, device.link)[0]} on link '{device.link}'"
+                    yield Finding((*here, "accept_any_unit"), found, "a device that is alone on its link")
                 elif (device.link, device.unit) in seen:
                     other = seen[device.link, device.unit]
                     found = f"unit {device.unit} on link '{device.link}', which is also {other}"
@@ -123,7 +129,14 @@ class _Checker:
                             unit(definition.unit).kind,
                         )
 
+    def _neighbours(self, tag: str, link: str) -> list[str]:
+        return [other for other, device in self.site.devices.items() if device.link == link and other != tag]
+
     def _device_signals(self, here: Where, poll: float, profile: ModbusProfile | OpcUaProfile) -> Iterator[Finding]:
+        for field in profile.signals:
+            if field in DEVICE_FIGURES:
+                expected = "another name: the figures of every device are called so"
+                yield Finding((*here, "profile", "signals", field), f"'{field}'", expected)
         watchdog = profile.watchdog if isinstance(profile, ModbusProfile) else None
         # 0.1 s three times is a little more than 0.3 s in binary.
         if watchdog is not None and 3 * poll > watchdog.timeout * (1 + 1e-9):
@@ -287,10 +300,10 @@ class _Checker:
         if definition is None:
             yield self._no_such(path, field, self.profiles[device].signals, f"signal of {device}")
             return
-        boolean = definition.type in (Encoding.BOOL, "bool")
-        found_kind = "bool" if boolean else unit(definition.unit).kind
-        if found_kind != kind or definition.type in (Encoding.BCD_TIME, "text"):
-            found = "a bool" if boolean else f"in {definition.unit} ({found_kind})"
+        number = definition.kind == "number"
+        found_kind = unit(definition.unit).kind if number else definition.kind
+        if found_kind != kind:
+            found = f"in {definition.unit} ({found_kind})" if number else f"a {found_kind}"
             expected = "a bool signal" if kind == "bool" else f"a signal in a unit of {kind}, such as {CANONICAL[kind]}"
             yield Finding(path, f"'{name}', {found}", expected)
         if writable and not definition.writable:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from config.units import quantity, unit
 
@@ -61,3 +61,10 @@ Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")
 
 SignalName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*\.[a-z][a-z0-9_]*$")]
 """``<device>.<signal>``, such as ``FIT-101.flow``."""
+
+FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+"""The name of a signal within its device: ``flow``."""
+Address = Annotated[int, Field(ge=0, le=65536)]
+"""A register or bit as its manual counts it (see ``base`` of a profile)."""
+Register = Annotated[int, Field(ge=0, le=0xFFFF)]
+"""The raw value of one register."""

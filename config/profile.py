@@ -1,7 +1,8 @@
 """Device profiles: the register map or node list of a device model, as data.
 
-A profile says where each value stands, how it is encoded, in which unit, and how far that was checked. The
-drivers compile it into reads; the simulator encodes from it; nobody else looks at registers.
+A profile says where each value stands, how it is encoded, in which unit, how it is commanded, and how far each of
+these was checked. The drivers compile it into requests; the simulator encodes from it; nobody else looks at
+registers.
 """
 
 import math
@@ -10,9 +11,15 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
-from config.model import FileModel, PositiveSeconds, Seconds
+from config.command import Action, Command, Expected, Watchdog, Writing
+from config.encoding import BIT_TABLES, INTEGERS, NUMBERS, REGISTERS, TIMES, UNSIGNED, Encoding, Order, Table
+from config.model import Address, FieldName, FileModel, PositiveSeconds, Seconds
 from config.sample import Reason
 from config.units import unit
+
+Kind = Literal["number", "bool", "text", "time"]
+"""What a signal's values are: a number with a unit, on or off, words, or seconds UTC."""
+LAST_ADDRESS = 0xFFFF
 
 
 class Verified(StrEnum):
@@ -21,62 +28,6 @@ class Verified(StrEnum):
     MANUAL = "manual"
     TRANSCRIPT = "transcript"
     UNVERIFIED = "unverified"
-
-
-class Table(StrEnum):
-    """The four Modbus data tables (Modbus Application Protocol V1.1b3, 4.3)."""
-
-    COIL = "coil"
-    DISCRETE = "discrete"
-    INPUT = "input"
-    HOLDING = "holding"
-
-
-class Encoding(StrEnum):
-    """How a value stands in registers. ``bcd-time`` is YYMMDDhhmmss, two BCD digits a byte, local time."""
-
-    BOOL = "bool"
-    UINT16 = "uint16"
-    INT16 = "int16"
-    UINT32 = "uint32"
-    INT32 = "int32"
-    UINT64 = "uint64"
-    INT64 = "int64"
-    FLOAT32 = "float32"
-    FLOAT64 = "float64"
-    BCD_TIME = "bcd-time"
-
-
-REGISTERS: dict[Encoding, int] = {
-    Encoding.BOOL: 1,
-    Encoding.UINT16: 1,
-    Encoding.INT16: 1,
-    Encoding.UINT32: 2,
-    Encoding.INT32: 2,
-    Encoding.UINT64: 4,
-    Encoding.INT64: 4,
-    Encoding.FLOAT32: 2,
-    Encoding.FLOAT64: 4,
-    Encoding.BCD_TIME: 3,
-}
-"""Registers that an encoding takes (a bool in a coil or discrete input takes one bit)."""
-
-
-NO_NUMBERS = (Encoding.BOOL, Encoding.BCD_TIME)
-LAST_ADDRESS = 0xFFFF
-
-
-class Order(StrEnum):
-    """Byte order of a value of more than one register; A is its most significant byte.
-
-    For 64 bit the same rule is applied to registers and bytes: ``CDAB`` is least significant register first,
-    ``DCBA`` all bytes reversed, ``BADC`` bytes swapped within each register.
-    """
-
-    ABCD = "ABCD"
-    CDAB = "CDAB"
-    BADC = "BADC"
-    DCBA = "DCBA"
 
 
 def _known_unit(symbol: object) -> str:
@@ -93,78 +44,227 @@ def _not_nil(number: float) -> float:
 
 
 Scale = Annotated[float, AfterValidator(_not_nil)]
-FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
-Address = Annotated[int, Field(ge=0, le=65536)]
+Bit = Annotated[int, Field(ge=0, le=15)]
 
 
 class QualityFrom(FileModel):
-    """Takes a value's quality from another signal of the device: its code -> reason. Unlisted codes are bad."""
+    """Takes a value's quality from another signal of the device, read in the same request.
+
+    ``codes``: its whole number -> reason; a code that is not listed is bad. Or ``bits``: the first of these bits
+    that is set gives the reason, none set is good.
+    """
 
     signal: FieldName
-    codes: dict[int, Reason]
+    codes: dict[int, Reason] = {}
+    bits: dict[Bit, Reason] = {}
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "QualityFrom":
+        if bool(self.codes) is bool(self.bits):
+            raise ValueError("either codes or bits")
+        return self
 
 
-class Fraction(FileModel):
-    """The part of a composite total behind the decimal point, in registers of its own."""
+class UnitFrom(FileModel):
+    """Takes a value's unit from another signal of the device: its code -> unit. A code not listed is bad."""
+
+    signal: FieldName
+    codes: dict[int, UnitSymbol]
+
+
+class ExponentFrom(FileModel):
+    """Multiplies a value by ten to the power of another signal of the device, plus ``offset``."""
+
+    signal: FieldName
+    offset: Annotated[int, Field(ge=-18, le=18)] = 0
+
+
+class Part(FileModel):
+    """A part of a value in registers of its own, added to it before scaling: ``raw * scale``.
+
+    ``latched``: the device changes both parts at once. Otherwise a reply in which the whole number has moved is
+    read again, so that an old part never stands beside a new one.
+    """
 
     address: Address
     type: Encoding = Encoding.FLOAT32
-    scale: float = 1.0
+    order: Order | None = None
+    scale: Scale = 1.0
+    latched: bool = False
 
     @model_validator(mode="after")
-    def _is_a_number(self) -> "Fraction":
-        if self.type in NO_NUMBERS:
-            raise ValueError("a fraction of a type of number")
+    def _is_a_number(self) -> "Part":
+        if self.type not in NUMBERS:
+            raise ValueError("a part of a type of number")
         return self
+
+
+def _as_codes(value: object) -> object:
+    return (value,) if isinstance(value, int) else value
+
+
+Codes = Annotated[tuple[Annotated[int, Field(ge=0, le=0xFFFF)], ...], BeforeValidator(_as_codes), Field(min_length=1)]
+
+
+class Switch(FileModel):
+    """Whole numbers that stand for on and off. The first of each is what is written; a number of neither is bad."""
+
+    on: Codes
+    off: Codes
+
+    @model_validator(mode="after")
+    def _apart(self) -> "Switch":
+        if set(self.on) & set(self.off):
+            raise ValueError("no number that means on and off")
+        return self
+
+
+def _as_list(value: object) -> object:
+    return (value,) if isinstance(value, dict) else value
 
 
 class ModbusSignal(FileModel):
     """Where one value stands on a Modbus device and how it is read.
 
-    ``value = (raw * scale + offset)`` in ``unit``; with ``fraction`` its decimals are added before scaling.
-    ``range`` is in ``unit``: outside it the reading is bad. ``invalid`` lists raw values that mean "no value".
+    ``value = (raw + parts) * 10**exponent * scale + offset`` in ``unit``. ``fraction`` is what stands behind the
+    decimal point, ``carry`` what has overflowed from the value. ``range`` is in ``unit``: outside it the reading is
+    bad. ``invalid`` lists raw values that mean "no value"; NaN always does. ``bits`` takes some bits of a register
+    as a number. ``enum`` turns a code into a word, ``switch`` into on and off. ``rollover``: the value begins anew
+    at this, in ``unit``. ``poll``: how often it is worth reading, where the site says nothing. ``verified`` and
+    ``source`` are those of the profile where they are not given.
     """
 
     table: Table
     address: Address
     type: Encoding = Encoding.UINT16
     order: Order = Order.ABCD
-    bit: Annotated[int, Field(ge=0, le=15)] | None = None
+    bit: Bit | None = None
+    bits: tuple[Bit, Bit] | None = None
+    length: Annotated[int, Field(ge=1, le=125)] = 1
+    charset: Literal["ascii", "utf-8", "gbk"] = "ascii"
     scale: Scale = 1.0
     offset: float = 0.0
     unit: UnitSymbol = "1"
     range: tuple[float, float] | None = None
     invalid: tuple[float, ...] = ()
-    fraction: Fraction | None = None
-    quality_from: QualityFrom | None = None
+    rollover: Annotated[float, Field(gt=0)] | None = None
+    fraction: Part | None = None
+    carry: Part | None = None
+    unit_from: UnitFrom | None = None
+    exponent_from: ExponentFrom | None = None
+    quality_from: Annotated[tuple[QualityFrom, ...], BeforeValidator(_as_list)] = ()
     time_from: FieldName | None = None
+    enum: dict[int, str] = {}
+    switch: Switch | None = None
+    poll: PositiveSeconds | None = None
     writable: bool = False
+    command: Command | None = None
+    verified: Verified | None = None
+    source: str = ""
     description: str = ""
 
+    @property
+    def kind(self) -> Kind:
+        """What its values are."""
+        if self.type is Encoding.BOOL or self.switch is not None:
+            return "bool"
+        if self.type is Encoding.STRING or self.enum:
+            return "text"
+        return "time" if self.type in TIMES else "number"
+
+    @property
+    def registers(self) -> int:
+        """Registers, or bits of a bit table, that it takes at ``address``."""
+        if self.table in BIT_TABLES:
+            return 1
+        return self.length if self.type is Encoding.STRING else REGISTERS[self.type]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What is added to it."""
+        return tuple(part for part in (self.carry, self.fraction) if part is not None)
+
+    @property
+    def readable(self) -> bool:
+        """False for a register that only takes orders."""
+        return self.command is None or self.command.kind != "latched"
+
     def ends(self) -> list[int]:
-        """The first and last address of the value, and of its fraction."""
-        bits = self.table in (Table.COIL, Table.DISCRETE)
-        ends = [self.address, self.address + (0 if bits else REGISTERS[self.type] - 1)]
-        if self.fraction is not None:
-            ends += [self.fraction.address, self.fraction.address + REGISTERS[self.fraction.type] - 1]
+        """The first and last address of the value, and of its parts."""
+        ends = [self.address, self.address + self.registers - 1]
+        for part in self.parts:
+            ends += [part.address, part.address + REGISTERS[part.type] - 1]
         return ends
+
+    def together(self) -> list[str]:
+        """The signals that must be read in the same request."""
+        return [*(binding.signal for binding in self.quality_from), *([self.time_from] if self.time_from else [])]
+
+    def parameters(self) -> list[str]:
+        """The signals whose last value says how this one is to be read."""
+        return [binding.signal for binding in (self.unit_from, self.exponent_from) if binding is not None]
 
     @model_validator(mode="after")
     def _consistent(self) -> "ModbusSignal":
-        bits = self.table in (Table.COIL, Table.DISCRETE)
+        bits = self.table in BIT_TABLES
         if bits and self.type is not Encoding.BOOL:
             raise ValueError(f"type: bool, because a {self.table} is one bit")
         if not bits and self.type is Encoding.BOOL and self.bit is None:
             raise ValueError("a bit (0 to 15), because a bool in a register is one of its bits")
         if self.bit is not None and (bits or self.type is not Encoding.BOOL):
             raise ValueError("no bit, unless the type is bool and the table input or holding")
-        if self.writable and self.table not in (Table.COIL, Table.HOLDING):
-            raise ValueError("table: coil or holding, because a writable signal must be writable on the wire")
-        if self.writable and (self.fraction or self.type is Encoding.BCD_TIME or self.bit is not None):
-            raise ValueError("a plain number or a coil, because only those can be written and read back")
+        if self.bits is not None and (self.type is not Encoding.UINT16 or self.bits[0] > self.bits[1]):
+            raise ValueError("bits: [lowest, highest] of a register of type uint16")
+        if self.type is not Encoding.STRING and (self.length != 1 or self.charset != "ascii"):
+            raise ValueError("no length or charset, unless the type is string")
+        if self.type is Encoding.STRING and self.order not in (Order.ABCD, Order.BADC):
+            raise ValueError("order: ABCD or BADC for a string")
+        if (self.enum or self.switch) and self.type not in INTEGERS:
+            raise ValueError("a type of whole number, because enum and switch list whole numbers")
+        if self.enum and self.switch:
+            raise ValueError("either enum or switch")
+        self._check_number()
+        self._check_writable()
+        return self
+
+    def _check_number(self) -> None:
+        if self.kind != "number" or self.type not in NUMBERS:
+            wanted = [
+                word
+                for word, given in (
+                    ("scale", self.scale != 1.0 or self.offset != 0.0),
+                    ("range", self.range is not None),
+                    ("fraction or carry", self.parts),
+                    ("unit_from or exponent_from", self.parameters()),
+                    ("rollover", self.rollover is not None),
+                )
+                if given
+            ]
+            if wanted:
+                raise ValueError(f"no {wanted[0]}, because it is no plain number")
         if self.range is not None and self.range[0] >= self.range[1]:
             raise ValueError("range: [low, high] with low below high")
-        return self
+        if self.unit_from is not None:
+            kind = unit(self.unit).kind
+            for code, symbol in self.unit_from.codes.items():
+                if unit(symbol).kind != kind:
+                    raise ValueError(f"unit_from: code {code} a unit of {kind}, as {self.unit} is")
+
+    def _check_writable(self) -> None:
+        if self.command is not None and not self.writable:
+            raise ValueError("writable: true, because it has a command")
+        if not self.writable:
+            return
+        if self.table not in (Table.COIL, Table.HOLDING):
+            raise ValueError("table: coil or holding, because a writable signal must be writable on the wire")
+        if self.parts or self.parameters() or self.bits or self.type in (*TIMES, Encoding.STRING) or self.enum:
+            raise ValueError(
+                "a plain number, a switch, a bit or a coil, because only those can be written and read back"
+            )
+        if self.command is not None and self.command.kind in ("edge", "handshake") and self.kind != "bool":
+            raise ValueError(f"a bool or a switch, because a command of kind {self.command.kind} is on or off")
+        if self.command is not None and self.command.prepare is not None and self.switch is None:
+            raise ValueError("a switch, because prepare is written before its 'on'")
 
 
 class OpcUaSignal(FileModel):
@@ -177,56 +277,126 @@ class OpcUaSignal(FileModel):
     scale: Scale = 1.0
     offset: float = 0.0
     range: tuple[float, float] | None = None
+    rollover: Annotated[float, Field(gt=0)] | None = None
+    poll: PositiveSeconds | None = None
     writable: bool = False
+    verified: Verified | None = None
+    source: str = ""
     description: str = ""
+
+    @property
+    def kind(self) -> Kind:
+        """What its values are."""
+        return self.type
+
+
+def _ascending(span: tuple[int, int]) -> tuple[int, int]:
+    if span[0] > span[1]:
+        raise ValueError("[first, last] in ascending order")
+    return span
+
+
+Span = Annotated[tuple[Address, Address], AfterValidator(_ascending)]
 
 
 class Limits(FileModel):
-    """What a Modbus device can take: registers and bits in one read, holes it lets one read across."""
+    """What a Modbus device can take.
+
+    ``registers``, ``bits``: most in one read. ``gap``: unlisted registers that a read may cross. ``areas``: [first,
+    last] of the areas that no read may leave. ``response_delay``: the longest it takes to think.
+    """
 
     registers: Annotated[int, Field(ge=1, le=125)] = 125
     bits: Annotated[int, Field(ge=1, le=2000)] = 2000
     gap: Annotated[int, Field(ge=0, le=124)] = 0
+    areas: tuple[Span, ...] = ()
     response_delay: Seconds = 0.1
-
-
-class Watchdog(FileModel):
-    """The device drives its outputs to their off state when nobody has spoken to it for ``timeout``."""
-
-    timeout: PositiveSeconds
 
 
 class _Profile(FileModel):
     title: str = ""
     vendor: str = ""
+    models: str = ""
     source: str = ""
     verified: Verified = Verified.UNVERIFIED
+    notes: tuple[str, ...] = ()
+
+
+class SerialDefaults(FileModel):
+    """How the device is set when it leaves the factory; for finding it, and for the person who wires it."""
+
+    baudrate: int | None = None
+    parity: Literal["N", "E", "O"] | None = None
+    stopbits: Literal[1, 2] | None = None
+    unit: Annotated[int, Field(ge=0, le=255)] | None = None
 
 
 class ModbusProfile(_Profile):
-    """The register map of one device model. ``base: 1`` when the manual counts registers from 1."""
+    """The register map of one device model. ``base: 1`` when the manual counts registers from 1.
+
+    ``identify``: signals and what they read on this model and no other. ``on_connect``: writable signals and what they
+    are set to each time the device begins to answer, if they read otherwise.
+    """
 
     protocol: Literal["modbus"]
     base: Literal[0, 1] = 0
+    serial: SerialDefaults = SerialDefaults()
     limits: Limits = Limits()
+    writing: Writing = Writing()
     watchdog: Watchdog | None = None
+    identify: dict[FieldName, Expected] = {}
+    on_connect: dict[FieldName, Expected] = {}
+    actions: dict[FieldName, Action] = {}
     signals: Annotated[dict[FieldName, ModbusSignal], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _bindings_exist(self) -> "ModbusProfile":
         for name, signal in self.signals.items():
-            bound = [signal.time_from, signal.quality_from.signal if signal.quality_from else None]
-            for other in filter(None, bound):
-                if other not in self.signals:
-                    raise ValueError(f"{name}: bound to a signal of this profile ('{other}' is none)")
+            for other in signal.together():
+                self._check_known(name, other)
                 if self.signals[other].table is not signal.table:
                     raise ValueError(f"{name}: bound to a signal of the same table ('{other}' is in another)")
-            if signal.time_from and self.signals[signal.time_from].type is not Encoding.BCD_TIME:
-                raise ValueError(f"{name}: time_from naming a signal of type bcd-time")
-            if signal.quality_from and self.signals[signal.quality_from.signal].type in NO_NUMBERS:
-                raise ValueError(f"{name}: quality_from naming a signal of a type of number")
-            self._check_addresses(name, signal, [self.signals[other] for other in filter(None, bound)])
+            for other in signal.parameters():
+                self._check_known(name, other)
+                if self.signals[other].type not in INTEGERS:
+                    raise ValueError(f"{name}: unit or exponent from a whole number ('{other}' is none)")
+            if signal.time_from and self.signals[signal.time_from].type not in TIMES:
+                raise ValueError(f"{name}: time_from naming a signal of a type of time, such as bcd-time")
+            for binding in signal.quality_from:
+                source = self.signals[binding.signal]
+                if source.type not in NUMBERS:
+                    raise ValueError(f"{name}: quality_from naming a signal of a type of number")
+                if binding.bits and source.type not in UNSIGNED:
+                    raise ValueError(f"{name}: quality_from with bits naming an unsigned whole number")
+            self._check_addresses(name, signal, [self.signals[other] for other in signal.together()])
+            self._check_command(name, signal)
+        self._check_writes()
         return self
+
+    def _check_known(self, name: str, other: str) -> None:
+        if other not in self.signals:
+            raise ValueError(f"{name}: bound to a signal of this profile ('{other}' is none)")
+
+    def _check_command(self, name: str, signal: ModbusSignal) -> None:
+        command = signal.command
+        if command is None:
+            return
+        confirm = [command.confirm.signal] if command.confirm else []
+        for other in (*command.require, *confirm, *([command.ack] if command.ack else [])):
+            self._check_known(name, other)
+
+    def _check_writes(self) -> None:
+        for name, signal in self.signals.items():
+            wide = signal.writable and signal.table is Table.HOLDING and signal.registers > 1
+            if wide and self.writing.registers == "single":
+                raise ValueError(f"{name}: one register, because this device takes single writes only")
+        heartbeat = self.watchdog.heartbeat if self.watchdog is not None else None
+        for name in (*self.on_connect, *([heartbeat.signal] if heartbeat is not None else [])):
+            if name not in self.signals or not self.signals[name].writable:
+                raise ValueError(f"{name}: a writable signal of this profile")
+        for name in self.identify:
+            if name not in self.signals:
+                raise ValueError(f"identify: a signal of this profile ('{name}' is none)")
 
     def _check_addresses(self, name: str, signal: ModbusSignal, bound: list[ModbusSignal]) -> None:
         """What is read together must exist on the wire and fit one request."""
@@ -236,11 +406,16 @@ class ModbusProfile(_Profile):
             raise ValueError(f"{name}: an address of at least {self.base} (base: {self.base})")
         if last - self.base > LAST_ADDRESS:
             raise ValueError(f"{name}: an address whose last register is at most {LAST_ADDRESS + self.base}")
-        bits = signal.table in (Table.COIL, Table.DISCRETE)
+        bits = signal.table in BIT_TABLES
         limit = self.limits.bits if bits else self.limits.registers
         if last - first + 1 > limit:
             found = f"{last - first + 1} {'bits' if bits else 'registers'}"
             raise ValueError(f"{name}: with all it is bound to within one read of {limit} ({found})")
+        if not bits and self.limits.areas and not self._in_one_area(first, last):
+            raise ValueError(f"{name}: with all it is bound to within one area of the device")
+
+    def _in_one_area(self, first: int, last: int) -> bool:
+        return any(start <= first and last <= end for start, end in self.limits.areas)
 
 
 class OpcUaProfile(_Profile):

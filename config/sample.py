@@ -25,6 +25,7 @@ class Reason(StrEnum):
     NOT_YET_READ = "not-yet-read"
     NO_COMMUNICATION = "no-communication"
     DEVICE_REFUSED = "device-refused"
+    DEVICE_BUSY = "device-busy"
     DEVICE_FAULT = "device-fault"
     NOT_A_NUMBER = "not-a-number"
     OUT_OF_RANGE = "out-of-range"
@@ -36,6 +37,8 @@ class Reason(StrEnum):
     OUT_OF_SERVICE = "out-of-service"
     MANUAL = "manual"
     SERVER_UNCERTAIN = "server-uncertain"
+    UNIT_CHANGED = "unit-changed"
+    WRITE_ONLY = "write-only"
 
 
 _OPCUA_STATUS: dict[Reason, int] = {
@@ -43,6 +46,7 @@ _OPCUA_STATUS: dict[Reason, int] = {
     Reason.NOT_YET_READ: 0x8032_0000,  # BadWaitingForInitialData
     Reason.NO_COMMUNICATION: 0x8031_0000,  # BadNoCommunication
     Reason.DEVICE_REFUSED: 0x808B_0000,  # BadDeviceFailure
+    Reason.DEVICE_BUSY: 0x8004_0000,  # BadResourceUnavailable
     Reason.DEVICE_FAULT: 0x808B_0000,  # BadDeviceFailure
     Reason.NOT_A_NUMBER: 0x808C_0000,  # BadSensorFailure
     Reason.OUT_OF_RANGE: 0x803C_0000,  # BadOutOfRange
@@ -54,6 +58,8 @@ _OPCUA_STATUS: dict[Reason, int] = {
     Reason.OUT_OF_SERVICE: 0x808D_0000,  # BadOutOfService
     Reason.MANUAL: 0x4092_0000,  # UncertainSubstituteValue
     Reason.SERVER_UNCERTAIN: 0x4000_0000,  # Uncertain
+    Reason.UNIT_CHANGED: 0x4093_0000,  # UncertainSensorNotAccurate
+    Reason.WRITE_ONLY: 0x803A_0000,  # BadNotReadable
 }
 
 _HJ212_FLAG: dict[Reason, str] = {
@@ -61,6 +67,7 @@ _HJ212_FLAG: dict[Reason, str] = {
     Reason.NOT_YET_READ: "B",
     Reason.NO_COMMUNICATION: "B",
     Reason.DEVICE_REFUSED: "D",
+    Reason.DEVICE_BUSY: "B",
     Reason.DEVICE_FAULT: "D",
     Reason.NOT_A_NUMBER: "D",
     Reason.OUT_OF_RANGE: "D",
@@ -72,6 +79,8 @@ _HJ212_FLAG: dict[Reason, str] = {
     Reason.OUT_OF_SERVICE: "F",
     Reason.MANUAL: "S",
     Reason.SERVER_UNCERTAIN: "D",
+    Reason.UNIT_CHANGED: "D",
+    Reason.WRITE_ONLY: "F",
 }
 
 _QUALITY_OF: dict[Reason, Quality] = {reason: Quality(min(status >> 30, 2)) for reason, status in _OPCUA_STATUS.items()}

@@ -1,22 +1,29 @@
 """The signal table: every signal of a site in one fixed order.
 
 A signal's place in the table is its index in the image; drivers, scan and recorder all speak of signals by it.
+After the signals of the devices stand those that tell how links and devices do.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final, Literal
 
-from config.profile import Encoding, ModbusProfile, ModbusSignal, OpcUaSignal, Profile
+from config.diagnostics import DEVICE_FIGURES, LINK_FIGURES, DiagnosticSignal
+from config.encoding import BIT_TABLES, REGISTERS, Encoding
+from config.profile import Kind, ModbusProfile, ModbusSignal, OpcUaSignal, Profile
 from config.site import Device, Site
 from config.units import canonical_unit, unit
+
+Priority = Literal["high", "normal", "low"]
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
     """One signal of a site.
 
-    ``name`` is ``<device>.<field>``; ``unit`` the canonical unit of its samples ("" for bool, text and times);
-    ``factor``/``bias`` turn the declared unit into it; ``poll``, ``stale_after`` in seconds; ``deadband`` in
-    ``unit``; ``definition`` is its entry in the profile.
+    ``name`` is ``<device>.<field>``; ``kind`` what its values are; ``unit`` the canonical unit of its samples ("" for
+    anything but a number); ``factor``/``bias`` turn the declared unit into it; ``poll``, ``stale_after`` in seconds;
+    ``deadband`` in ``unit``; ``definition`` is its entry in the profile.
     """
 
     index: int
@@ -24,36 +31,49 @@ class Signal:
     device: str
     field: str
     link: str
+    kind: Kind
     unit: str
     factor: float
     bias: float
     poll: float
     stale_after: float
     critical: bool
+    priority: Priority
     deadband: float
     writable: bool
-    definition: ModbusSignal | OpcUaSignal
+    definition: ModbusSignal | OpcUaSignal | DiagnosticSignal
 
 
 @dataclass(frozen=True, slots=True)
 class SignalTable:
-    """All signals in order, and the way from a name to an index."""
+    """All signals in order, and the way from a name to an index. ``field_count`` of them come from the field."""
 
     signals: tuple[Signal, ...]
     index: dict[str, int]
+    field_count: int
 
     def __getitem__(self, name: str) -> Signal:
         return self.signals[self.index[name]]
 
-    def __len__(self) -> int:
-        return len(self.signals)
+    @property
+    def field(self) -> tuple[Signal, ...]:
+        """The signals that are read from devices."""
+        return self.signals[: self.field_count]
 
-    def of_device(self, device: str) -> list[Signal]:
-        """The signals of one device, in profile order."""
-        return [signal for signal in self.signals if signal.device == device]
+    @property
+    def diagnostics(self) -> tuple[Signal, ...]:
+        """The signals that tell how links and devices do."""
+        return self.signals[self.field_count :]
+
+    def by_device(self) -> dict[str, list[Signal]]:
+        """The field signals of each device, in profile order."""
+        grouped: dict[str, list[Signal]] = {}
+        for signal in self.field:
+            grouped.setdefault(signal.device, []).append(signal)
+        return grouped
 
 
-MIN_STALE_S = 2.0
+MIN_STALE_S: Final = 2.0
 """A reading is never called stale sooner than this: three polls of a fast signal are less than one retry."""
 
 
@@ -62,14 +82,21 @@ def guard_signals(site: Site) -> set[str]:
     return {guard.signal for dispenser in site.dispensers.values() for guard in dispenser.guards.values()}
 
 
-def signal_table(site: Site, profiles: dict[str, Profile]) -> SignalTable:
+def signal_table(site: Site, profiles: Mapping[str, Profile]) -> SignalTable:
     """Builds the table. ``profiles`` maps each device of the site to its profile."""
     critical = guard_signals(site)
     signals: list[Signal] = []
     for tag, device in site.devices.items():
         for field, definition in profiles[tag].signals.items():
             signals.append(_signal(len(signals), tag, field, device, definition, critical))
-    return SignalTable(tuple(signals), {signal.name: signal.index for signal in signals})
+    field_count = len(signals)
+    for link in site.links:
+        for field, figure in LINK_FIGURES.items():
+            signals.append(_diagnostic(len(signals), link, field, link, figure, site.record.diagnostics))
+    for tag, device in site.devices.items():
+        for field, figure in DEVICE_FIGURES.items():
+            signals.append(_diagnostic(len(signals), tag, field, device.link, figure, site.record.diagnostics))
+    return SignalTable(tuple(signals), {signal.name: signal.index for signal in signals}, field_count)
 
 
 def _signal(
@@ -82,29 +109,50 @@ def _signal(
 ) -> Signal:
     name = f"{tag}.{field}"
     settings = device.signals.get(field)
-    poll = (settings.poll if settings else None) or device.poll
+    poll = (settings.poll if settings else None) or definition.poll or device.poll
     stale_after = (settings.stale_after if settings else None) or max(3 * poll, MIN_STALE_S)
     measured = unit(definition.unit)
+    number = definition.kind == "number"
+    is_critical = name in critical or bool(settings and settings.critical)
     return Signal(
         index=index,
         name=name,
         device=tag,
         field=field,
         link=device.link,
-        unit=canonical_unit(definition.unit) if _is_number(definition) else "",
+        kind=definition.kind,
+        unit=canonical_unit(definition.unit) if number else "",
         factor=measured.factor,
         bias=measured.offset,
         poll=poll,
         stale_after=stale_after,
-        critical=name in critical or bool(settings and settings.critical),
+        critical=is_critical,
+        priority="high" if is_critical else (settings and settings.priority) or "normal",
         deadband=settings.deadband.value if settings and settings.deadband else 0.0,
         writable=definition.writable,
         definition=definition,
     )
 
 
-def _is_number(definition: ModbusSignal | OpcUaSignal) -> bool:
-    return definition.type not in (Encoding.BOOL, Encoding.BCD_TIME, "bool", "text")
+def _diagnostic(index: int, owner: str, field: str, link: str, figure: DiagnosticSignal, period: float) -> Signal:
+    return Signal(
+        index=index,
+        name=f"{owner}.{field}",
+        device=owner,
+        field=field,
+        link=link,
+        kind=figure.kind,
+        unit=canonical_unit(figure.unit) if figure.kind == "number" else "",
+        factor=1.0,
+        bias=0.0,
+        poll=period,
+        stale_after=max(3 * period, MIN_STALE_S),
+        critical=False,
+        priority="low",
+        deadband=0.0,
+        writable=False,
+        definition=figure,
+    )
 
 
 def wire_place(signal: Signal, base: int) -> str:
@@ -112,7 +160,10 @@ def wire_place(signal: Signal, base: int) -> str:
     definition = signal.definition
     if isinstance(definition, OpcUaSignal):
         return f"node {definition.node} of {definition.namespace}"
-    order = f" {definition.order}" if definition.type not in (Encoding.BOOL, Encoding.UINT16, Encoding.INT16) else ""
+    if isinstance(definition, DiagnosticSignal):
+        return f"counted by the driver: {definition.description}"
+    wide = definition.table not in BIT_TABLES and REGISTERS[definition.type] > 1
+    order = f" {definition.order}" if wide and definition.type is not Encoding.STRING else ""
     bit = f" bit {definition.bit}" if definition.bit is not None else ""
     return f"{definition.table} {definition.address - base}{bit} {definition.type}{order}"
 

@@ -7,9 +7,10 @@ what references what is checked in ``config.check`` once the whole file is known
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from config.model import (
+    FieldName,
     FileModel,
     FlowM3h,
     Metres,
@@ -23,7 +24,7 @@ from config.model import (
     Tag,
     VolumeM3,
 )
-from config.profile import FieldName, Profile
+from config.profile import Profile
 from config.standard import Staleness
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -46,27 +47,86 @@ class SiteIdentity(FileModel):
     timezone: str = "Asia/Shanghai"
 
 
+Baudrate = Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200]
+
+
+class Tls(FileModel):
+    """TLS of a Modbus TCP link (MODBUS/TCP Security V2.1: port 802, mutual certificates). Files in PEM.
+
+    ``server_name`` is what the server's certificate must be made out to, by default the link's host.
+    """
+
+    ca_file: Path
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    server_name: str | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Tls":
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file together")
+        return self
+
+
+class SerialLine(FileModel):
+    """The serial line behind a converter or gateway: its speed enters every deadline.
+
+    ``turnaround``: silence the bus needs after a reply.
+    """
+
+    baudrate: Baudrate
+    turnaround: Seconds = 0.0
+
+
 class ModbusTcpLink(FileModel):
-    """A Modbus TCP server or gateway (MODBUS Messaging on TCP/IP V1.0b). One request outstanding at a time."""
+    """A Modbus TCP server or gateway (MODBUS Messaging on TCP/IP V1.0b), or a transparent converter.
+
+    ``framing``: ``rtu`` for a converter that only passes serial frames on. ``line``: the serial line behind.
+    ``in_flight``: requests outstanding at a time; more than one only where the server says that it can.
+    ``connection``: ``per-cycle`` opens one for each round of polls and closes it, for gateways with few places.
+    ``keep_alive``: a cheap read when nothing else has been asked for so long; gateways drop idle connections.
+    ``strict_ids``: a reply with transaction or unit 0 instead of its own is refused (else taken, and counted).
+    """
 
     type: Literal["modbus-tcp"]
     host: Host
     port: Port = 502
+    framing: Literal["tcp", "rtu"] = "tcp"
+    tls: Tls | None = None
+    line: SerialLine | None = None
     timeout: PositiveSeconds = 1.0
     retry: PositiveSeconds = 5.0
+    in_flight: Annotated[int, Field(ge=1, le=16)] = 1
+    connection: Literal["keep", "per-cycle"] = "keep"
+    keep_alive: PositiveSeconds = 30.0
+    strict_ids: bool = True
+
+    @model_validator(mode="after")
+    def _possible(self) -> "ModbusTcpLink":
+        if self.in_flight > 1 and (self.framing == "rtu" or self.line is not None):
+            raise ValueError("in_flight: 1, because a serial line carries one request at a time")
+        return self
 
 
 class ModbusRtuLink(FileModel):
-    """A serial RS-485 bus (MODBUS over Serial Line V1.02). ``turnaround``: silence the bus needs after a reply."""
+    """A serial RS-485 bus (MODBUS over Serial Line V1.02). ``turnaround``: silence the bus needs after a reply.
+
+    ``local_echo``: the adapter hears what it sends; the echo is taken off exactly, and one that comes back changed is
+    a collision.
+    """
 
     type: Literal["modbus-rtu"]
     port: str
-    baudrate: Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200] = 9600
+    baudrate: Baudrate = 9600
     parity: Literal["N", "E", "O"] = "N"
     stopbits: Literal[1, 2] = 1
     timeout: PositiveSeconds = 0.5
     turnaround: Seconds = 0.0
+    local_echo: bool = False
     retry: PositiveSeconds = 10.0
+
+
+ModbusLink = ModbusTcpLink | ModbusRtuLink
 
 
 class OpcUaLink(FileModel):
@@ -86,21 +146,30 @@ class SignalSettings(FileModel):
 
     ``poll``: read period; ``stale_after``: age at which a reading is no longer trusted (default three polls,
     at least 2 s); ``critical``: asks for a scan at once; ``deadband``: smallest change worth a record.
+    ``priority``: who is read first when the bus cannot keep up; a critical signal is ``high`` by itself.
     """
 
     poll: PositiveSeconds | None = None
     stale_after: PositiveSeconds | None = None
     critical: bool = False
+    priority: Literal["high", "normal", "low"] | None = None
     deadband: Quantity | None = None
 
 
 class Device(FileModel):
-    """What answers on a link: a profile by name, or its map inline."""
+    """What answers on a link: a profile by name, or its map inline.
+
+    ``accept_any_unit``: a reply that names another unit is taken as this device's, for probes that answer with an
+    address of their own; only for a device that is alone on its bus. ``broadcast_writes``: unit 0 is every device of a
+    bus; a write to it is refused unless this says that it is meant.
+    """
 
     link: Tag
     unit: Annotated[int, Field(ge=0, le=255)] | None = None
     profile: str | Profile
     poll: PositiveSeconds = 1.0
+    accept_any_unit: bool = False
+    broadcast_writes: bool = False
     signals: dict[FieldName, SignalSettings] = {}
 
 
@@ -253,10 +322,14 @@ class Scan(FileModel):
 
 
 class Record(FileModel):
-    """What goes into the store: changes, gathered for ``interval``; every value at least each ``max_interval``."""
+    """What goes into the store: changes, gathered for ``interval``; every value at least each ``max_interval``.
+
+    ``diagnostics``: how often the figures of links and devices are taken.
+    """
 
     interval: PositiveSeconds = 0.5
     max_interval: PositiveSeconds = 300.0
+    diagnostics: PositiveSeconds = 10.0
 
 
 class CommandSigner(FileModel):

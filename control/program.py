@@ -104,7 +104,9 @@ def compile_site(loaded: LoadedSite) -> Program:
         guards=tuple(guards),
         valves=valves,
         pumps=pumps,
-        devices=tuple(Device(tag, tuple(signal.index for signal in table.of_device(tag))) for tag in site.devices),
+        devices=tuple(
+            Device(tag, tuple(signal.index for signal in signals)) for tag, signals in table.by_device().items()
+        ),
         dispensers=tuple(units),
         dispenser_index={unit.tag: i for i, unit in enumerate(units)},
     )

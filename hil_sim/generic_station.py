@@ -6,15 +6,14 @@ unless it is set or written.
 
 from collections.abc import Mapping
 
+from config.encoding import FLOATS
 from config.load import LoadedSite
-from config.profile import Encoding, OpcUaSignal
+from config.profile import ModbusSignal, OpcUaSignal
 from config.sample import Value
 from config.signals import Signal
 from hil_sim.base_station import Settings
 from hil_sim.errors import SimulatorError
 from hil_sim.station import Point
-
-_FLOATS = (Encoding.FLOAT32, Encoding.FLOAT64)
 
 
 class GenericStation:
@@ -24,7 +23,7 @@ class GenericStation:
     """
 
     def __init__(self, loaded: LoadedSite, settings: Settings) -> None:
-        self._signals = {signal.name: signal for signal in loaded.signals.signals}
+        self._signals = {signal.name: signal for signal in loaded.signals.field}
         self._start_s = settings.start_s
         self.values: dict[str, Value] = {name: self._initial(signal) for name, signal in self._signals.items()}
         self._points = {name: self._point(signal) for name, signal in self._signals.items()}
@@ -81,12 +80,13 @@ class GenericStation:
 
     def _initial(self, signal: Signal) -> Value:
         definition = signal.definition
-        if definition.type == Encoding.BCD_TIME:
+        if signal.kind == "time":
             return self._start_s
-        if definition.type in (Encoding.BOOL, "bool"):
+        if signal.kind == "bool":
             return False
-        if definition.type == "text":
-            return ""
+        if signal.kind == "text":
+            return next(iter(getattr(definition, "enum", {}).values()), "")
+        assert isinstance(definition, ModbusSignal | OpcUaSignal)
         low = definition.range[0] if definition.range is not None else 0.0
         high = definition.range[1] if definition.range is not None else 0.0
         declared = 0.0 if low <= 0.0 <= high else low
@@ -102,16 +102,17 @@ class GenericStation:
 
 
 def _fitting(signal: Signal, value: Value) -> Value:
-    kind = signal.definition.type
-    if kind in (Encoding.BOOL, "bool"):
+    definition = signal.definition
+    if signal.kind == "bool":
         if isinstance(value, bool):
             return value
-    elif kind == "text":
-        if isinstance(value, str):
+    elif signal.kind == "text":
+        words = definition.enum.values() if isinstance(definition, ModbusSignal) else ()
+        if isinstance(value, str) and (not words or value in words):
             return value
     elif value is None:
-        if kind in _FLOATS or isinstance(signal.definition, OpcUaSignal) or signal.definition.invalid:
+        if not isinstance(definition, ModbusSignal) or definition.type in FLOATS or definition.invalid:
             return value
     elif isinstance(value, int | float) and not isinstance(value, bool):
         return value
-    raise SimulatorError(f"{value!r} is no value for {signal.name}, a {kind}")
+    raise SimulatorError(f"{value!r} is no value for {signal.name}, a {signal.kind}")

@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from config.profile import REGISTERS, Encoding, ModbusSignal, Order, Table
+from config.encoding import REGISTERS, Encoding, Order, Table
+from config.profile import ModbusSignal
 from config.sample import Value
 from config.signals import Signal
 from hil_sim.errors import SimulatorError

@@ -72,12 +72,12 @@ class Simulator:
         self._stepped_s = 0.0
         self._control = ControlChannel(control, self.request) if control is not None else None
         zone = ZoneInfo(loaded.site.site.timezone)
+        of_device = loaded.signals.by_device()
         for tag, device in loaded.site.devices.items():
             profile = loaded.profiles[tag]
             if isinstance(profile, ModbusProfile):
                 assert device.unit is not None
-                signals = loaded.signals.of_device(tag)
-                unit = Unit(tag, device.unit, profile, signals, self.station.points, zone)
+                unit = Unit(tag, device.unit, profile, of_device[tag], self.station.points, zone)
                 self.units[device.link, device.unit] = unit
         for name in loaded.site.links:
             self.servers[name] = self._server(name)
@@ -90,7 +90,7 @@ class Simulator:
             case ModbusRtuLink() as link:
                 return ModbusRtuServer(name, units, self.wire, link.baudrate)
             case OpcUaLink():
-                signals = [signal for signal in self.loaded.signals.signals if signal.link == name]
+                signals = [signal for signal in self.loaded.signals.field if signal.link == name]
                 return OpcUaServer(name, signals, self.station.points)
 
     async def start(self) -> None:
@@ -189,7 +189,7 @@ class Simulator:
     def _state(self) -> dict[str, object]:
         return {
             "t_ns": time.monotonic_ns(),
-            "signals": {signal.name: self.station.points[signal.name].get() for signal in self.loaded.signals.signals},
+            "signals": {signal.name: self.station.points[signal.name].get() for signal in self.loaded.signals.field},
             "truth": self.station.truth(),
             "watchdogs": {unit.device: unit.watchdog_tripped for unit in self.units.values() if unit.watched},
             "unsimulated_s": self.unsimulated_s,

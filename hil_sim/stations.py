@@ -38,7 +38,7 @@ def build_station(loaded: LoadedSite, settings: Settings, model: str | None = No
     name = model or model_for(loaded)
     station = MODELS[name](loaded, settings)
     problems = []
-    for signal in loaded.signals.signals:
+    for signal in loaded.signals.field:
         point = station.points.get(signal.name)
         if point is None:
             problems.append(f"{signal.name} (unknown to the model)")

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from config.profile import ModbusProfile, Table
+from config.encoding import Table
+from config.profile import ModbusProfile
 from config.sample import Value
 from config.signals import Signal
 from hil_sim.registers import BIT_TABLES, Field, compile_field

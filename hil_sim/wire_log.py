@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from config.profile import Table
+from config.encoding import Table
 from hil_sim.registers import BIT_TABLES
 from hil_sim.unit import READ_TABLE, WRITE_TABLE, Unit
 

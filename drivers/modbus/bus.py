@@ -18,16 +18,17 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
+from config.encoding import Encoding, Table
 from config.errors import DeviceError, LinkError
 from config.load import LoadedSite
-from config.profile import Encoding, ModbusProfile, ModbusSignal, Table
+from config.profile import ModbusProfile, ModbusSignal
 from config.sample import Reason, Value, bad
 from config.signals import Signal
 from config.site import ModbusRtuLink, ModbusTcpLink
 from drivers.modbus.codec import encode
 from drivers.modbus.plan import Read, plan_reads, read_of
 from drivers.modbus.transaction import Exchange, Outcome, Result, connect, line_timing
-from drivers.port import DeviceStatus, LinkStatus, Sink, WriteResult
+from drivers.port import DeviceStatus, LinkStatus, Notify, Sink, WriteResult
 
 DOWN_AFTER: Final = 2
 """Unanswered requests after which a unit counts as down."""
@@ -103,10 +104,20 @@ class _Plan:
 class ModbusBus:
     """The driver of one Modbus link."""
 
-    def __init__(self, name: str, link: ModbusTcpLink | ModbusRtuLink, loaded: LoadedSite, sink: Sink) -> None:
+    def __init__(
+        self,
+        name: str,
+        link: ModbusTcpLink | ModbusRtuLink,
+        loaded: LoadedSite,
+        sink: Sink,
+        notify: Notify,
+        phase: float,
+    ) -> None:
         self._name = name
         self._link = link
         self._sink = sink
+        self._notify = notify
+        self._phase = phase
         self._timing = line_timing(link)
         self._status = LinkStatus()
         self._plan = _compile(name, loaded, self._status)
@@ -291,7 +302,7 @@ class ModbusBus:
         self._push(poll)
         data = self._data(poll.unit, poll.read, result)
         if data is not None:
-            self._sink(poll.read.decode(data, result.at))
+            self._sink(poll.read.signals, poll.read.decode(data, result.at))
         self._kick()
 
     def _data(self, unit: _Unit, read: Read, result: Result) -> bytes | None:
@@ -319,7 +330,7 @@ class ModbusBus:
         unit.unanswered.clear()
         status = unit.status
         status.replies += 1
-        status.round_trip_s = result.took
+        status.round_trips.append(result.took)
         if not status.online:
             status.online = True
             status.last_error = ""
@@ -364,12 +375,12 @@ class ModbusBus:
                 asyncio.get_running_loop().call_soon(exchange.close)
 
     def _block_bad(self, read: Read, reason: Reason, at: float) -> None:
-        self._sink([(index, bad(reason, at)) for index in read.signals])
+        self._sink(read.signals, [bad(reason, at)] * len(read.signals))
 
     def _unit_bad(self, unit: _Unit) -> None:
         unit.status.online = False
         at = asyncio.get_running_loop().time()
-        self._sink([(index, bad(Reason.NO_COMMUNICATION, at)) for index in unit.signals])
+        self._sink(unit.signals, [bad(Reason.NO_COMMUNICATION, at)] * len(unit.signals))
 
     # -- writes -------------------------------------------------------------------------------------------------
 
@@ -432,8 +443,8 @@ class ModbusBus:
             if data is None:
                 _answer(write, WriteResult(False, None, "written, but it could not be read back"))
             else:
-                [(index, sample)] = check.decode(data, result.at)
-                self._sink([(index, sample)])
+                [sample] = check.decode(data, result.at)
+                self._sink(check.signals, [sample])
                 ok = _equal(write.signal, sample.value, write.value)
                 detail = "" if ok else f"wrote {write.value!r}, read back {sample.value!r}"
                 _answer(write, WriteResult(ok, sample.value, detail))
@@ -493,13 +504,14 @@ def _answer(write: _Write, result: WriteResult) -> None:
 def _compile(name: str, loaded: LoadedSite, status: LinkStatus) -> _Plan:
     plan = _Plan()
     zone = ZoneInfo(loaded.site.site.timezone)
+    of_device = loaded.signals.by_device()
     for tag, device in loaded.site.devices.items():
         if device.link != name:
             continue
         profile, number = loaded.profiles[tag], device.unit
         assert isinstance(profile, ModbusProfile)
         assert number is not None
-        signals = loaded.signals.of_device(tag)
+        signals = of_device[tag]
         status.devices[tag] = DeviceStatus()
         delay = profile.limits.response_delay
         plan.units[tag] = _Unit(tag, number, delay, tuple(s.index for s in signals), status.devices[tag])

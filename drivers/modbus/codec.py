@@ -11,8 +11,9 @@ from collections.abc import Callable
 from datetime import datetime, tzinfo
 from typing import Final
 
+from config.encoding import REGISTERS, Encoding, Order, Table
 from config.errors import DeviceError
-from config.profile import REGISTERS, Encoding, ModbusSignal, Order, Table
+from config.profile import ModbusSignal
 from config.sample import Quality, Reason, Sample, Value, bad, quality_of
 from config.signals import Signal
 
@@ -219,11 +220,11 @@ def _as_held(encoding: Encoding, number: float) -> float:
 def _quality_reader(
     definition: ModbusSignal, device: dict[str, Signal], start: int, base: int
 ) -> tuple[Reader | None, dict[float, Reason]]:
-    if definition.quality_from is None:
+    if not definition.quality_from:
         return None, {}
-    code = _modbus(device[definition.quality_from.signal])
+    code = _modbus(device[definition.quality_from[0].signal])
     reader = compile_reader(code.type, code.order, 2 * (code.address - base - start))
-    return reader, {float(number): reason for number, reason in definition.quality_from.codes.items()}
+    return reader, {float(number): reason for number, reason in definition.quality_from[0].codes.items()}
 
 
 def _source_time_reader(

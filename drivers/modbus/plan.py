@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import tzinfo
 from itertools import groupby
 
-from config.profile import REGISTERS, ModbusProfile, ModbusSignal, Table
+from config.encoding import REGISTERS, Table
+from config.profile import ModbusProfile, ModbusSignal
 from config.sample import Sample
 from config.signals import Signal
 from drivers.modbus.codec import Decoder, compile_decoder
@@ -30,9 +31,9 @@ class Read:
     signals: tuple[int, ...]
     decoders: tuple[Decoder, ...]
 
-    def decode(self, data: bytes, received: float) -> list[tuple[int, Sample]]:
+    def decode(self, data: bytes, received: float) -> list[Sample]:
         """The samples of a reply's data."""
-        return [(index, decoder(data, received)) for index, decoder in zip(self.signals, self.decoders, strict=True)]
+        return [decoder(data, received) for decoder in self.decoders]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,10 @@ def _bound_spans(signals: list[Signal], profile: ModbusProfile) -> list[_Span]:
     for signal in signals:
         definition = signal.definition
         assert isinstance(definition, ModbusSignal)
-        quality = definition.quality_from.signal if definition.quality_from is not None else None
-        for other in (quality, definition.time_from):
-            if other is not None:
-                joined = group_of[signal.field] | group_of[other]
-                for field in joined:
-                    group_of[field] = joined
+        for other in definition.together():
+            joined = group_of[signal.field] | group_of[other]
+            for field in joined:
+                group_of[field] = joined
     spans: list[_Span] = []
     for fields in {id(group): group for group in group_of.values()}.values():
         members = tuple(by_field[field] for field in sorted(fields, key=lambda f: by_field[f].index))

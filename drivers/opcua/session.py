@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -28,7 +29,7 @@ from config.profile import OpcUaSignal
 from config.sample import Quality, Reason, Sample, Value, bad, quality_of
 from config.signals import Signal
 from config.site import OpcUaLink
-from drivers.port import DeviceStatus, LinkStatus, Sink, WriteResult
+from drivers.port import DeviceStatus, LinkStatus, Notify, Sink, WriteResult
 
 SESSION_TIMEOUT_MS: Final = 60_000
 """The server may forget a dead session after this; small PLCs allow few of them."""
@@ -66,11 +67,13 @@ class _Group:
 class OpcUaSession:
     """The driver of one OPC UA link."""
 
-    def __init__(self, name: str, link: OpcUaLink, loaded: LoadedSite, sink: Sink) -> None:
+    def __init__(self, name: str, link: OpcUaLink, loaded: LoadedSite, sink: Sink, notify: Notify, pki: Path) -> None:
         self._name = name
         self._link = link
         self._sink = sink
-        self._signals = [signal for signal in loaded.signals.signals if signal.link == name]
+        self._notify = notify
+        self._pki = pki
+        self._signals = [signal for signal in loaded.signals.field if signal.link == name]
         self._by_index = {signal.index: signal for signal in self._signals}
         devices = dict.fromkeys(signal.device for signal in self._signals)
         self._status = LinkStatus(devices={device: DeviceStatus() for device in devices})
@@ -161,7 +164,10 @@ class OpcUaSession:
             values = await self._client.read_attributes([self._nodes[signal.index] for signal in signals])
         received = loop.time()
         self._book(signals, time.perf_counter() - sent)
-        self._sink([(s.index, _sample(s, value, received)) for s, value in zip(signals, values, strict=True)])
+        self._sink(
+            [signal.index for signal in signals],
+            [_sample(signal, value, received) for signal, value in zip(signals, values, strict=True)],
+        )
 
     def _book(self, signals: Sequence[Signal], took: float) -> None:
         for tag in {signal.device for signal in signals}:
@@ -169,7 +175,7 @@ class OpcUaSession:
             status.polls += 1
             status.replies += 1
             status.online = True
-            status.round_trip_s = took
+            status.round_trips.append(took)
 
     async def _write(self, signal: Signal, value: Value, done: asyncio.Future[WriteResult]) -> None:
         result = WriteResult(False, None, "link closed")
@@ -183,7 +189,7 @@ class OpcUaSession:
                 variant = ua.Variant(_raw(definition, signal, value, kind in _INTEGERS), kind)
                 await node.write_value(ua.DataValue(variant))
                 read = _sample(signal, await node.read_data_value(), asyncio.get_running_loop().time())
-            self._sink([(signal.index, read)])
+            self._sink([signal.index], [read])
             step = abs(definition.scale * signal.factor) if kind in _INTEGERS else 0.0
             ok = read.good and _equal(read.value, value, step)
             result = WriteResult(ok, read.value, "" if ok else f"wrote {value!r}, read back {read.value!r}")
@@ -204,7 +210,9 @@ class OpcUaSession:
             status.online = False
             status.timeouts += 1
             status.last_error = text
-        self._sink([(signal.index, bad(Reason.NO_COMMUNICATION, received)) for signal in self._signals])
+        self._sink(
+            [signal.index for signal in self._signals], [bad(Reason.NO_COMMUNICATION, received)] * len(self._signals)
+        )
 
     async def _close(self) -> None:
         client, self._client = self._client, None

@@ -32,7 +32,7 @@ def site_summary(loaded: LoadedSite) -> dict[str, Any]:
         "site": site.site.id,
         "links": {tag: link.type for tag, link in site.links.items()},
         "devices": len(site.devices),
-        "signals": len(loaded.signals),
+        "signals": loaded.signals.field_count,
         "dispensers": {
             tag: {
                 "mode": dispenser.mode,

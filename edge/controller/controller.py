@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -25,7 +26,8 @@ from control.program import Program
 from control.scan import ScanResult, scan
 from control.state import ScanState, safe_outputs, to_saved
 from drivers.links import open_links
-from drivers.port import LinkDriver
+from drivers.port import LinkDriver, LinkEvent
+from edge.controller.diagnostics import Diagnostics
 from edge.controller.outputs import Outputs
 from edge.controller.recorder import Recorder
 from edge.controller.timing import Timing
@@ -60,6 +62,7 @@ class Controller:
         state: ScanState,
         store: StoreWriter,
         aliases: dict[tuple[str, str], int],
+        pki: Path,
     ) -> None:
         self.loaded = loaded
         self.program = program
@@ -67,11 +70,12 @@ class Controller:
         self.store = store
         self.timing = Timing()
         self.image: tuple[Sample, ...] = (NOT_YET_READ,) * len(program.signal_names)
-        self.drivers: Sequence[LinkDriver] = open_links(loaded, self.take)
+        self.drivers: Sequence[LinkDriver] = open_links(loaded, self.take, self._note_event, pki)
         self._raw: list[Sample] = list(self.image)
         self._critical = tuple(signal.critical for signal in loaded.signals.signals)
         self._inbox: deque[_Waiting] = deque()
         self._recorder = Recorder(loaded, program, aliases, store, self.drivers)
+        self._diagnostics = Diagnostics(loaded.signals, self.drivers, loaded.site.record.diagnostics)
         self._outputs = Outputs(self._driver_of_outputs(), program.signal_names)
         self._period = loaded.site.scan.period
         self._saved_state: ScanState | None = None
@@ -84,16 +88,21 @@ class Controller:
         """The present moment, on the loop's clock and in UTC."""
         return Instant(self._clock(), time.time())
 
-    def take(self, samples: Sequence[tuple[int, Sample]]) -> None:
+    def take(self, indices: Sequence[int], samples: Sequence[Sample]) -> None:
         """Takes the readings of one reply into the image; scans at once when one of them is critical."""
         now = self.now()
         critical = False
-        for index, sample in samples:
+        for index, sample in zip(indices, samples, strict=True):
             self._raw[index] = sample
             self._recorder.note(index, sample, now)
             critical = critical or self._critical[index]
         if critical and not self._scanning:
             self._guarded_scan(on_demand=True)
+
+    def _note_event(self, event: LinkEvent) -> None:
+        """Records what a driver reports beside its readings."""
+        body = {"name": event.name, "link": event.link, **event.body}
+        self.store.put_entry("event", event.device or event.link, body, int(time.time() * 1000))
 
     async def ask(self, command: Command) -> Answer:
         """Puts a command before the next scan and returns what it made of it, once that is on disk."""
@@ -130,6 +139,8 @@ class Controller:
             missed = int(late / self._period)
             self.timing.periodic(late, missed)
             self._guarded_scan(on_demand=False)
+            if self._diagnostics.due(loop.time()):
+                self.take(self._diagnostics.indices, self._diagnostics.take(loop.time()))
             due += self._period * (missed + 1)
             await asyncio.wait({self._failure}, timeout=max(due - loop.time(), 0.0))
             if self._failure.done():

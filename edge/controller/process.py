@@ -38,7 +38,7 @@ async def _run(loaded: LoadedSite, state_dir: Path) -> None:
     try:
         aliases = store.register(metric_definitions(loaded, program))
         state = _state_at_start(program, store, ledger)
-        controller = Controller(loaded, program, state, store, aliases)
+        controller = Controller(loaded, program, state, store, aliases, state_dir / "pki")
         started = {
             "name": "started",
             "boot": store.boot,

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from config.load import LoadedSite
-from config.profile import Encoding
 from config.sample import Quality, Sample, Value
 from config.signals import Signal
 from control.facts import fact_units, facts
@@ -56,10 +55,9 @@ def metric_definitions(loaded: LoadedSite, program: Program) -> list[sparkplug.M
 
 
 def _datatype(signal: Signal) -> sparkplug.DataType:
-    kind = signal.definition.type
-    if kind in (Encoding.BOOL, "bool"):
+    if signal.kind == "bool":
         return sparkplug.DataType.BOOLEAN
-    return sparkplug.DataType.STRING if kind == "text" else sparkplug.DataType.DOUBLE
+    return sparkplug.DataType.STRING if signal.kind == "text" else sparkplug.DataType.DOUBLE
 
 
 def _fact_type(kind: str) -> tuple[sparkplug.DataType, str]:

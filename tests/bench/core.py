@@ -70,7 +70,7 @@ def _decode() -> None:
         loaded = load_site(path)
     compiled = loaded.profiles["D"]
     assert isinstance(compiled, ModbusProfile)
-    [read] = plan_reads("D", 1, list(loaded.signals.signals), compiled, ZoneInfo("UTC"))
+    [read] = plan_reads("D", 1, list(loaded.signals.field), compiled, ZoneInfo("UTC"))
     data = struct.pack(">100H", *range(100))
 
     def bare() -> list[tuple[int, Sample]]:

@@ -43,7 +43,7 @@ def line_of(text: str, part: str) -> int:
 def test_the_example_sites_load(name: str) -> None:
     loaded = load_site(SITES / f"{name}.yaml")
     assert set(loaded.profiles) == set(loaded.site.devices)
-    assert len(loaded.signals) == sum(len(profile.signals) for profile in loaded.profiles.values())
+    assert loaded.signals.field_count == sum(len(profile.signals) for profile in loaded.profiles.values())
 
 
 def test_the_bad_example_gives_exactly_its_six_problems() -> None:
@@ -425,7 +425,7 @@ def test_a_site_of_ten_thousand_signals_loads(tmp_path: Path) -> None:
         lines += [f"  D-{number}:", f"    link: l{number % 10}", f"    unit: {number // 10 + 1}"]
         lines += ["    profile:", "      protocol: modbus", "      signals:"]
         lines += [f"        v{n}: {{table: holding, address: {n}, type: uint16, unit: m3/h}}" for n in range(100)]
-    assert len(load_site(written(tmp_path, "\n".join(lines))).signals) == 10_000
+    assert len(load_site(written(tmp_path, "\n".join(lines))).signals.field) == 10_000
 
 
 def test_a_port_in_the_host_is_refused(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from config.encoding import REGISTERS, Encoding
 from config.load import DEVICES, load_profile, profile_names
-from config.profile import REGISTERS, Encoding, ModbusProfile, ModbusSignal, OpcUaProfile, Profile, Verified
+from config.profile import ModbusProfile, ModbusSignal, OpcUaProfile, Profile, Verified
 
 _PROFILE: TypeAdapter[ModbusProfile | OpcUaProfile] = TypeAdapter(Profile)
 
@@ -53,14 +54,14 @@ def profile(**signals: dict[str, Any]) -> ModbusProfile | OpcUaProfile:
         ({"table": "holding", "address": 0, "type": "bool", "bit": 16}, "less than or equal to 15"),
         ({"table": "input", "address": 0, "writable": True}, "table: coil or holding"),
         ({"table": "discrete", "address": 0, "type": "bool", "writable": True}, "table: coil or holding"),
-        ({"table": "holding", "address": 0, "type": "bool", "bit": 1, "writable": True}, "a plain number or a coil"),
-        ({"table": "holding", "address": 0, "fraction": {"address": 2}, "writable": True}, "a plain number or a coil"),
+        ({"table": "holding", "address": 0, "bits": [0, 3], "writable": True}, "a plain number, a switch"),
+        ({"table": "holding", "address": 0, "fraction": {"address": 2}, "writable": True}, "a plain number, a switch"),
         ({"table": "holding", "address": 0, "range": [5, 5]}, "low below high"),
         ({"table": "holding", "address": 0, "unit": "furlong"}, "a known unit"),
         ({"table": "holding", "address": -1}, "greater than or equal to 0"),
         ({"table": "holding", "address": 0, "type": "float16"}, "'uint16'"),
         ({"table": "holding", "address": 0, "time_from": "other"}, "'other' is none"),
-        ({"table": "holding", "address": 0, "time_from": "value"}, "time_from naming a signal of type bcd-time"),
+        ({"table": "holding", "address": 0, "time_from": "value"}, "time_from naming a signal of a type of time"),
         ({"table": "holding", "address": 0, "quality_from": {"signal": "flag", "codes": {0: "ok"}}}, "'flag' is none"),
         ({"table": "holding", "address": 0, "offest": 1}, "Extra inputs"),
     ],
@@ -95,7 +96,7 @@ def test_a_profile_is_immutable_and_has_the_defaults_of_the_common_case() -> Non
         ({"v": {"table": "input", "address": 65536}}, "at most 65535"),
         (
             {"v": {"table": "input", "address": 0, "fraction": {"address": 2, "type": "bcd-time"}}},
-            "a fraction of a type of number",
+            "a part of a type of number",
         ),
         (
             {

@@ -13,7 +13,7 @@ from config.sample import Reason, Sample, Value
 from config.signals import SignalTable, signal_table
 from config.site import Site
 from drivers.links import open_links
-from drivers.port import LinkDriver, WriteResult
+from drivers.port import LinkDriver, LinkEvent, WriteResult
 from tests.hil_sim.sites import until
 
 Fields = Mapping[str, Mapping[str, object]]
@@ -71,11 +71,11 @@ class Readings:
     """A sink that keeps everything by signal name."""
 
     def __init__(self, loaded: LoadedSite) -> None:
-        self._names = [signal.name for signal in loaded.signals.signals]
+        self._names = [signal.name for signal in loaded.signals.field]
         self.of: dict[str, list[Sample]] = {name: [] for name in self._names}
 
-    def __call__(self, readings: Sequence[tuple[int, Sample]]) -> None:
-        for index, sample in readings:
+    def __call__(self, indices: Sequence[int], samples: Sequence[Sample]) -> None:
+        for index, sample in zip(indices, samples, strict=True):
             self.of[self._names[index]].append(sample)
 
     def values(self, name: str) -> list[Value]:
@@ -108,7 +108,10 @@ class Drivers:
     def __init__(self, loaded: LoadedSite) -> None:
         self.loaded = loaded
         self.readings = Readings(loaded)
-        self.links: dict[str, LinkDriver] = {link.name: link for link in open_links(loaded, self.readings)}
+        self.events: list[LinkEvent] = []
+        pki = loaded.path.parent / "pki"
+        drivers = open_links(loaded, self.readings, self.events.append, pki)
+        self.links: dict[str, LinkDriver] = {link.name: link for link in drivers}
 
     def write(self, name: str, value: Value) -> asyncio.Future[WriteResult]:
         signal = self.loaded.signals[name]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.encoding import Encoding, Order
 from config.errors import DeviceError
-from config.profile import Encoding, Order
 from config.sample import Quality, Reason, Sample, Value
 from config.signals import Signal
 from drivers.modbus.codec import compile_decoder, encode

@@ -47,7 +47,7 @@ async def test_every_signal_of_a_healthy_device_is_read(tmp_path: Path, server: 
         status = drivers.links["bus"].status()
         assert status.connected
         assert status.devices["D-1"].online
-        assert status.devices["D-1"].round_trip_s is not None
+        assert status.devices["D-1"].round_trip(0.5) is not None
 
 
 async def test_a_late_reply_never_answers_the_next_request(tmp_path: Path, server: FaultServer) -> None:

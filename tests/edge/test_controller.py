@@ -123,9 +123,11 @@ async def test_a_dead_link_shows_in_status_image_and_alarms(tmp_path: Path) -> N
         status = await ask("status")
         assert status["links"]["io"]["connected"] is False
         assert "127.0.0.1" in status["links"]["io"]["last_error"]
-        image = await ask("image")
-        assert {signal["quality"] for signal in image["signals"].values()} == {"bad"}
-        assert all(signal["value"] is None for signal in image["signals"].values())
+        image = (await ask("image"))["signals"]
+        figures = {name for name in image if name.startswith("io.") or ".comm_" in name}
+        assert {image[name]["quality"] for name in image.keys() - figures} == {"bad"}
+        assert all(image[name]["value"] is None for name in image.keys() - figures)
+        assert (image["io.connected"]["value"], image["D-1.comm_online"]["value"]) == (False, False)
         json.dumps(status, allow_nan=False)
 
 

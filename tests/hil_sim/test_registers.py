@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.profile import Encoding, Fraction, ModbusSignal, Order, Table
+from config.encoding import Encoding, Order, Table
+from config.profile import ModbusSignal, Part
 from config.sample import Value
 from config.signals import Signal
 from config.units import canonical_unit, unit
@@ -32,8 +33,8 @@ def field_of(definition: ModbusSignal, base: int = 0) -> Field:
     """A field as ``config.signals`` would describe its signal."""
     measured = unit(definition.unit)
     signal = Signal(
-        0, "D-1.x", "D-1", "x", "bus", canonical_unit(definition.unit), measured.factor, measured.offset,
-        1.0, 3.0, False, 0.0, definition.writable, definition,
+        0, "D-1.x", "D-1", "x", "bus", definition.kind, canonical_unit(definition.unit), measured.factor,
+        measured.offset, 1.0, 3.0, False, "normal", 0.0, definition.writable, definition,
     )  # fmt: skip
     return compile_field(signal, base, SHANGHAI)
 
@@ -125,7 +126,7 @@ def test_a_unit_with_an_offset_is_undone() -> None:
 
 @given(st.floats(-1e6, 1e6), st.sampled_from(list(Order)))
 def test_composite_total_is_whole_and_decimals(total: float, order: Order) -> None:
-    fraction = Fraction(address=5, type=Encoding.FLOAT32)
+    fraction = Part(address=5, type=Encoding.FLOAT32)
     field = holding(Encoding.INT32, order, unit="m3", fraction=fraction)
     assert field.spans == (Span(0, 2), Span(5, 2))
     whole, decimals = field.encode(total)
@@ -138,7 +139,7 @@ def test_composite_total_is_whole_and_decimals(total: float, order: Order) -> No
 
 
 def test_counted_decimals_never_make_a_whole_unit() -> None:
-    fraction = Fraction(address=2, type=Encoding.UINT16, scale=0.001)
+    fraction = Part(address=2, type=Encoding.UINT16, scale=0.001)
     whole, decimals = holding(Encoding.UINT32, unit="m3", fraction=fraction).encode(41.99999)
     assert (int.from_bytes(whole, "big"), int.from_bytes(decimals, "big")) == (41, 999)
 
@@ -160,7 +161,7 @@ def test_no_value_is_the_profiles_or_not_a_number() -> None:
 
 
 def test_base_one_is_taken_off_the_address() -> None:
-    definition = ModbusSignal(table=Table.HOLDING, address=40, fraction=Fraction(address=42))
+    definition = ModbusSignal(table=Table.HOLDING, address=40, fraction=Part(address=42))
     assert field_of(definition, base=1).spans == (Span(39, 1), Span(41, 2))
 
 

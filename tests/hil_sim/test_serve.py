@@ -123,7 +123,7 @@ def test_ready_line_and_site_file_lead_to_the_simulator(fill: Served) -> None:
 
 def test_state_shows_every_signal_and_good_water(fill: Served) -> None:
     state = fill.call("state")
-    assert set(state["signals"]) == {signal.name for signal in load_site(fill.out).signals.signals}
+    assert set(state["signals"]) == {signal.name for signal in load_site(fill.out).signals.field}
     assert 2 <= state["truth"]["water"]["turbidity"] <= 3
     assert state["signals"]["AIT-102.flag"] == 0
     assert abs(state["signals"]["AIT-102.result_time"] - time.time()) < 30
@@ -276,7 +276,7 @@ def test_a_profile_beside_the_site_is_found_from_the_copy(tmp_path: Path) -> Non
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(site))
     served = Served(tmp_path / "own.yaml", tmp_path / "elsewhere" / "site.yaml")
     try:
-        assert set(load_site(served.out).signals.index) == {"D-1.x", "D-2.x"}
+        assert {signal.name for signal in load_site(served.out).signals.field} == {"D-1.x", "D-2.x"}
         served.call("set", name="D-2.x", value=7)
         link = load_site(served.out).site.links["io"]
         assert isinstance(link, ModbusTcpLink)

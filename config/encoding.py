@@ -1,0 +1,103 @@
+"""How a value stands in registers: tables, encodings and byte orders.
+
+The words are those of site files and profiles; drivers decode by them and the simulator encodes by them, each
+with its own code.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+
+class Table(StrEnum):
+    """The four Modbus data tables (Modbus Application Protocol V1.1b3, 4.3)."""
+
+    COIL = "coil"
+    DISCRETE = "discrete"
+    INPUT = "input"
+    HOLDING = "holding"
+
+
+class Encoding(StrEnum):
+    """How a value stands in registers.
+
+    ``sm16`` and ``sm32``: sign and magnitude, the highest bit is the minus sign. ``bcd*``: decimal digits, four
+    to a register. ``string``: two characters a register. Times: ``bcd-time`` is YYMMDDhhmmss in three registers, two
+    BCD digits a byte; ``ymdhms-time`` six registers year (2026 or 26), month, day, hour, minute, second; both are the
+    site's local time. ``unix-time`` is uint32 seconds UTC since 1970.
+    """
+
+    BOOL = "bool"
+    UINT16 = "uint16"
+    INT16 = "int16"
+    SM16 = "sm16"
+    BCD16 = "bcd16"
+    UINT32 = "uint32"
+    INT32 = "int32"
+    SM32 = "sm32"
+    BCD32 = "bcd32"
+    UINT64 = "uint64"
+    INT64 = "int64"
+    BCD64 = "bcd64"
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+    STRING = "string"
+    BCD_TIME = "bcd-time"
+    YMDHMS_TIME = "ymdhms-time"
+    UNIX_TIME = "unix-time"
+
+
+REGISTERS: Final[dict[Encoding, int]] = {
+    Encoding.BOOL: 1,
+    Encoding.UINT16: 1,
+    Encoding.INT16: 1,
+    Encoding.SM16: 1,
+    Encoding.BCD16: 1,
+    Encoding.UINT32: 2,
+    Encoding.INT32: 2,
+    Encoding.SM32: 2,
+    Encoding.BCD32: 2,
+    Encoding.UINT64: 4,
+    Encoding.INT64: 4,
+    Encoding.BCD64: 4,
+    Encoding.FLOAT32: 2,
+    Encoding.FLOAT64: 4,
+    Encoding.STRING: 1,
+    Encoding.BCD_TIME: 3,
+    Encoding.YMDHMS_TIME: 6,
+    Encoding.UNIX_TIME: 2,
+}
+"""Registers that an encoding takes. A bool in a coil or discrete input takes one bit, a string its ``length``."""
+
+TIMES: Final = frozenset({Encoding.BCD_TIME, Encoding.YMDHMS_TIME, Encoding.UNIX_TIME})
+FLOATS: Final = frozenset({Encoding.FLOAT32, Encoding.FLOAT64})
+UNSIGNED: Final = frozenset({Encoding.UINT16, Encoding.UINT32, Encoding.UINT64})
+INTEGERS: Final = frozenset(
+    {
+        *UNSIGNED,
+        Encoding.INT16,
+        Encoding.SM16,
+        Encoding.BCD16,
+        Encoding.INT32,
+        Encoding.SM32,
+        Encoding.BCD32,
+        Encoding.INT64,
+        Encoding.BCD64,
+    }
+)
+NUMBERS: Final = INTEGERS | FLOATS
+BIT_TABLES: Final = frozenset({Table.COIL, Table.DISCRETE})
+
+
+class Order(StrEnum):
+    """Byte order of a value of more than one register; A is its most significant byte.
+
+    For 64 bit the same rule is applied to registers and bytes: ``CDAB`` is least significant register first,
+    ``DCBA`` all bytes reversed, ``BADC`` bytes swapped within each register. One register has an order too: ``ABCD``
+    and ``CDAB`` are high byte first, ``DCBA`` and ``BADC`` low byte first. A string is read register by register:
+    ``BADC`` swaps the characters within each.
+    """
+
+    ABCD = "ABCD"
+    CDAB = "CDAB"
+    BADC = "BADC"
+    DCBA = "DCBA"
