@@ -85,6 +85,7 @@ INTEGERS: Final = frozenset(
     }
 )
 NUMBERS: Final = INTEGERS | FLOATS
+BY_REGISTER: Final = frozenset({Encoding.STRING, Encoding.BCD_TIME, Encoding.YMDHMS_TIME})
 BIT_TABLES: Final = frozenset({Table.COIL, Table.DISCRETE})
 
 
@@ -93,8 +94,9 @@ class Order(StrEnum):
 
     For 64 bit the same rule is applied to registers and bytes: ``CDAB`` is least significant register first,
     ``DCBA`` all bytes reversed, ``BADC`` bytes swapped within each register. One register has an order too: ``ABCD``
-    and ``CDAB`` are high byte first, ``DCBA`` and ``BADC`` low byte first. A string is read register by register:
-    ``BADC`` swaps the characters within each.
+    and ``CDAB`` are high byte first, ``DCBA`` and ``BADC`` low byte first. Strings, ``bcd-time`` and
+    ``ymdhms-time`` are read register by register: ``BADC`` swaps the bytes within each, and ``CDAB`` and ``DCBA``
+    do not exist for them.
     """
 
     ABCD = "ABCD"

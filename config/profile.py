@@ -12,7 +12,18 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from config.command import Action, Command, Expected, Watchdog, Writing
-from config.encoding import BIT_TABLES, INTEGERS, NUMBERS, REGISTERS, TIMES, UNSIGNED, Encoding, Order, Table
+from config.encoding import (
+    BIT_TABLES,
+    BY_REGISTER,
+    INTEGERS,
+    NUMBERS,
+    REGISTERS,
+    TIMES,
+    UNSIGNED,
+    Encoding,
+    Order,
+    Table,
+)
 from config.model import Address, FieldName, FileModel, PositiveSeconds, Seconds
 from config.sample import Reason
 from config.units import unit
@@ -217,8 +228,8 @@ class ModbusSignal(FileModel):
             raise ValueError("bits: [lowest, highest] of a register of type uint16")
         if self.type is not Encoding.STRING and (self.length != 1 or self.charset != "ascii"):
             raise ValueError("no length or charset, unless the type is string")
-        if self.type is Encoding.STRING and self.order not in (Order.ABCD, Order.BADC):
-            raise ValueError("order: ABCD or BADC for a string")
+        if self.type in BY_REGISTER and self.order not in (Order.ABCD, Order.BADC):
+            raise ValueError(f"order: ABCD or BADC for a {self.type}, which is read register by register")
         if (self.enum or self.switch) and self.type not in INTEGERS:
             raise ValueError("a type of whole number, because enum and switch list whole numbers")
         if self.enum and self.switch:

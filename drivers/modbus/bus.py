@@ -1,524 +1,563 @@
-"""A Modbus bus: one request at a time, writes ahead of polls, and no unit that can hold up the others.
+"""A Modbus bus: who is asked when, and what becomes of the answers.
 
-A unit that does not answer is left alone for one more time-out, during which a late reply is recognised as
-nobody's; after two time-outs it counts as down and is probed once per retry interval. All its signals are bad as
-long as it is down, and those of a failed read at once. A write that a down unit has left unanswered is tried again
-only as such a probe; a new demand always is.
+Writes go ahead of reads, reads go by their periods and priorities, and no unit can hold up the others: one that
+does not answer is bad at once, and probed seldom (``unit``). Nothing here waits: a reply, a timer or a write moves
+the bus on, and each does so in the loop step in which it came.
 """
 
 import asyncio
-import heapq
 import math
-import random
-import struct
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 from zoneinfo import ZoneInfo
 
 import structlog
 
-from config.encoding import Encoding, Table
-from config.errors import DeviceError, LinkError
+from config.errors import DeviceError
 from config.load import LoadedSite
-from config.profile import ModbusProfile, ModbusSignal
-from config.sample import Reason, Value, bad
+from config.profile import ModbusProfile
+from config.sample import Reason, Sample, Value, bad
 from config.signals import Signal
-from config.site import ModbusRtuLink, ModbusTcpLink
-from drivers.modbus.codec import encode
-from drivers.modbus.plan import Read, plan_reads, read_of
-from drivers.modbus.transaction import Exchange, Outcome, Result, connect, line_timing
-from drivers.port import DeviceStatus, LinkStatus, Notify, Sink, WriteResult
+from config.site import ModbusLink, ModbusTcpLink
+from drivers.modbus.block import modbus
+from drivers.modbus.codec import Number
+from drivers.modbus.command import Ask, DeviceCommands, Pause, Procedure
+from drivers.modbus.exceptions import ACKNOWLEDGE, BUSY, GATEWAY_PATH, GATEWAY_SILENT, OF_THE_MAP, exception_text
+from drivers.modbus.health import Health
+from drivers.modbus.line import Line
+from drivers.modbus.parameters import Parameters
+from drivers.modbus.plan import DevicePlan, Read
+from drivers.modbus.schedule import Schedule, Turn, phases
+from drivers.modbus.transaction import Done, Outcome, Result
+from drivers.modbus.unit import Unit
+from drivers.port import DeviceStatus, LinkEvent, LinkStatus, Notify, Sink, WriteResult
 
-DOWN_AFTER: Final = 2
-"""Unanswered requests after which a unit counts as down."""
-RECONNECT_AFTER: Final = 2
-"""Unanswered requests in a row, of units that had not been down, after which a TCP connection counts as half-open."""
-FIRST_RECONNECT_S: Final = 0.2
-FLOAT32_PRECISION: Final = 1e-6
-"""Relative: how nearly a float register gives back what was written to it."""
-MAX_WAITING_WRITES: Final = 256
-"""More are refused: a site has some tens of outputs, each with one write in flight."""
-GATEWAY_PATH, GATEWAY_SILENT = 0x0A, 0x0B
-EXCEPTIONS: Final = {
-    1: "illegal function",
-    2: "illegal data address",
-    3: "illegal data value",
-    4: "device failure",
-    5: "acknowledge",
-    6: "device busy",
-    8: "memory parity error",
-    GATEWAY_PATH: "gateway path unavailable",
-    GATEWAY_SILENT: "gateway: target did not answer",
-}
+MAX_JOBS: Final = 256
+"""More writes are refused: a site has some tens of outputs, each with one write in flight."""
+BUSY_TRIES: Final = 4
+BUSY_PAUSE_S: Final = 0.1
+"""A read that a device was too busy for is asked again after this, then twice as long and so on."""
+FIRST_RETRY_S: Final = 1.0
+LONGEST_RETRY_S: Final = 60.0
+"""A value that a device refuses, or says nothing to, is tried less and less often, at least so often."""
+UNANSWERED_TO_SPLIT: Final = 2
+"""A block that was never answered, and met with silence this often while its unit answers others, is taken apart."""
+TORN_TRIES: Final = 3
+TORN_PAUSE_S: Final = 0.05
+"""A total whose whole number has moved is read again after this, so often at most, until two readings agree."""
+TORN_FALL: Final = 0.5
+"""A total that has fallen by more than half of its whole unit has an old whole number beside new decimals."""
+CYCLE_LINGER_S: Final = 0.2
+"""A connection per cycle is kept over a pause this short."""
+BROADCAST: Final = 0
+READ_FUNCTIONS: Final = frozenset({1, 2, 3, 4})
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class _Unit:
-    """What the bus knows of one device. ``unanswered``: the last write of each signal, when it had no reply."""
+class _Device(Unit):
+    """A unit with what may be done to it."""
 
-    device: str
-    number: int
-    response_delay: float
-    signals: tuple[int, ...]
-    status: DeviceStatus
-    unanswered: dict[int, bytes] = field(default_factory=dict)
-    silent: int = 0
-    held_until: float = 0.0
-
-    @property
-    def down(self) -> bool:
-        return self.silent >= DOWN_AFTER
+    commands: DeviceCommands = field(kw_only=True)
+    may_broadcast: bool = field(kw_only=True)
+    write_only: tuple[int, ...] = field(kw_only=True)
 
 
 @dataclass(slots=True)
 class _Poll:
+    """A read and how it fares.
+
+    ``answered``: it was once. ``silent``: times in a row that it had no answer though its unit has answered others
+    since; ``refused``: times in a row that the device had no such registers. ``parts``: what its totals read last.
+    """
+
+    unit: _Device
     read: Read
-    unit: _Unit
-    due: float
+    answered: bool = False
+    silent: int = 0
+    refused: int = 0
+    replies_when_silent: int = -1
+    busy: int = 0
+    torn: int = 0
+    parts: tuple[Number | None, ...] | None = None
 
 
 @dataclass(slots=True)
-class _Write:
-    signal: Signal
-    value: Value
-    unit: _Unit
-    pdu: bytes
-    check: Read
-    done: asyncio.Future[WriteResult]
+class _Beat:
+    """The heartbeat of a device."""
+
+    unit: _Device
 
 
-@dataclass(slots=True)
-class _Plan:
-    """What was compiled from the site for this link."""
+@dataclass(slots=True, eq=False)
+class _Job:
+    """Something done to a device, step by step. ``key``: the signal of a write; ``done``: who awaits the outcome."""
 
-    units: dict[str, _Unit] = field(default_factory=dict)
-    bases: dict[str, int] = field(default_factory=dict)
-    reads: list[Read] = field(default_factory=list)
-    checks: dict[int, Read] = field(default_factory=dict)
-    signals: dict[int, Signal] = field(default_factory=dict)
+    unit: _Device
+    steps: Procedure
+    done: asyncio.Future[WriteResult] | None
+    key: int = -1
+    value: Value = None
+    ask: Ask | None = None
+    timer: asyncio.TimerHandle | None = None
 
 
 class ModbusBus:
-    """The driver of one Modbus link."""
+    """The driver of one Modbus link. ``phase``, 0 to 1: where in its periods this bus begins."""
 
     def __init__(
-        self,
-        name: str,
-        link: ModbusTcpLink | ModbusRtuLink,
-        loaded: LoadedSite,
-        sink: Sink,
-        notify: Notify,
-        phase: float,
+        self, name: str, link: ModbusLink, loaded: LoadedSite, sink: Sink, notify: Notify, phase: float
     ) -> None:
         self._name = name
         self._link = link
         self._sink = sink
         self._notify = notify
         self._phase = phase
-        self._timing = line_timing(link)
-        self._status = LinkStatus()
-        self._plan = _compile(name, loaded, self._status)
-        self._heap: list[tuple[float, int, _Poll]] = []
-        self._writes: deque[_Write] = deque()
-        self._exchange: Exchange | None = None
+        self._devices: dict[str, _Device] = {}
+        self._signals: dict[int, Signal] = {}
+        for tag, signals in loaded.signals.by_device().items():
+            if loaded.site.devices[tag].link == name:
+                self._devices[tag] = self._device(tag, signals, loaded)
+                self._signals |= {signal.index: signal for signal in signals}
+        units = self._devices.values()
+        self._health = Health(name, link, units, sink, self._online, self._reconnect)
+        self._line = Line(name, link, self._up, self._down, self._kick, self._health.book)
+        self._line.status.devices = {tag: unit.status for tag, unit in self._devices.items()}
+        self._schedule: Schedule[_Poll | _Beat] = Schedule()
+        self._jobs: deque[_Job] = deque()
+        self._paused: set[_Job] = set()
+        self._reserved: _Job | None = None
         self._wake: asyncio.TimerHandle | None = None
-        self._gone: asyncio.Event | None = None
-        self._silent_in_a_row = 0
-        self._order = 0
-        self._ended = False
+        self._asked_at = float("-inf")
 
     @property
     def name(self) -> str:
         return self._name
 
     def status(self) -> LinkStatus:
-        if self._exchange is not None:
-            self._status.stray_bytes = self._exchange.counts.stray_bytes
-            self._status.crc_errors = self._exchange.counts.crc_errors
-        return self._status
+        self._line.count()
+        return self._line.status
 
     async def run(self) -> None:
-        loop = asyncio.get_running_loop()
-        delay = FIRST_RECONNECT_S
         try:
-            while True:
-                self._gone = asyncio.Event()
-                try:
-                    self._exchange = await connect(self._link, self._connection_lost)
-                except LinkError as error:
-                    self._note_link_error(error.message)
-                    self._all_bad()
-                    await asyncio.sleep(delay * random.uniform(0.8, 1.2))
-                    delay = min(delay * 2, self._link.retry)
-                    continue
-                self._connected(loop.time())
-                answered_before = self._replies()
-                await self._gone.wait()
-                self._exchange = None
-                if self._replies() > answered_before:
-                    delay = FIRST_RECONNECT_S
-                await asyncio.sleep(delay * random.uniform(0.8, 1.2))
-                delay = min(delay * 2, self._link.retry)
+            await self._line.run()
         finally:
-            self._disconnect()
+            self._give_up_jobs(f"link {self._name} is closed")
+            self._sleep(None)
 
     def write(self, signal: int, value: Value) -> asyncio.Future[WriteResult]:
-        done: asyncio.Future[WriteResult] = asyncio.get_running_loop().create_future()
-        definition = self._plan.signals[signal]
-        if self._exchange is None or not self._status.connected:
-            done.set_result(WriteResult(False, None, f"link {self._name} is down: {self._status.last_error}"))
-            return done
-        if len(self._writes) >= MAX_WAITING_WRITES:
-            done.set_result(WriteResult(False, None, f"{MAX_WAITING_WRITES} writes already wait"))
-            return done
+        definition = self._signals[signal]
+        unit = self._devices[definition.device]
+        before = next((job for job in self._paused if job.key == signal), None)
+        done = self._start(unit, lambda: unit.commands.write(signal, value), signal, value)
+        if before is not None and not done.done():
+            # What an earlier demand should have led to no longer matters.
+            self._end(before, WriteResult(False, None, "another value was written meanwhile"))
+        return done
+
+    def write_raw(self, device: str, pdu: bytes) -> asyncio.Future[WriteResult]:
+        """Sends a write as it stands, if the device's profile allows these registers. The future never raises."""
+        unit = self._devices[device]
+        return self._start(unit, lambda: unit.commands.raw(pdu))
+
+    def act(self, device: str, action: str) -> asyncio.Future[WriteResult]:
+        """Carries out an action of the device's profile. The future never raises."""
+        unit = self._devices[device]
+        return self._start(unit, lambda: unit.commands.action(action))
+
+    def ask(self, device: str, ask: Ask) -> asyncio.Future[Result]:
+        """One read between the polls, for a person. The future never raises."""
+        heard: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        unit = self._devices[device]
+
+        def once() -> Procedure:
+            result = yield ask
+            if not heard.done():
+                heard.set_result(result)
+            yield WriteResult(True, None)
+
+        def given_up(done: asyncio.Future[WriteResult]) -> None:
+            if not heard.done():
+                now = asyncio.get_running_loop().time()
+                heard.set_result(Result(Outcome.LOST, done.result().detail.encode(), now, 0.0))
+
+        self._start(unit, once).add_done_callback(given_up)
+        return heard
+
+    # -- the link ----------------------------------------------------------------------------------------------------
+
+    def _up(self) -> None:
+        """The link is open: every read begins anew."""
+        now = self._asked_at = asyncio.get_running_loop().time()
+        self._health.connected()
+        self._schedule.clear()
+        polls = [_Poll(unit, read) for unit in self._devices.values() for read in unit.plan.reads]
+        first = phases([poll.read.period for poll in polls], self._phase)
+        for poll, after in zip(polls, first, strict=True):
+            self._schedule.put(Turn(poll, poll.read.period, poll.read.priority, now + after))
+        for unit in self._devices.values():
+            period = unit.commands.heartbeat_period
+            if period is not None:
+                self._schedule.put(Turn(_Beat(unit), period, "high", now))
+        self._kick()
+
+    def _down(self, why: str) -> None:
+        self._sleep(None)
+        self._give_up_jobs(f"link {self._name} went down: {why}")
+        self._health.disconnected()
+
+    def _reconnect(self, why: str) -> None:
+        self._line.close(why)
+
+    def _online(self, unit: Unit, was_down: bool) -> None:
+        """A unit begins to answer: what it is to be told is told first; after an absence all of it is read at once."""
+        device = self._devices[unit.device]
+        now = asyncio.get_running_loop().time()
+        if was_down:
+            self._schedule.hurry(lambda item: item.unit is device, now)
+        self._sink(device.write_only, [bad(Reason.WRITE_ONLY, now)] * len(device.write_only))
+        if device.commands.has_start_up:
+            self._jobs.appendleft(_Job(device, device.commands.start_up(), None))
+
+    def _give_up_jobs(self, why: str) -> None:
+        reserved, self._reserved = self._reserved, None
+        for job in [*self._jobs, *self._paused, *([reserved] if reserved is not None else [])]:
+            self._end(job, WriteResult(False, None, why))
+        self._jobs.clear()
+
+    # -- the cycle ---------------------------------------------------------------------------------------------------
+
+    def _kick(self) -> None:
+        """Sends what is to be sent now, or sets a timer for when there will be something."""
+        loop = asyncio.get_running_loop()
+        while True:
+            now = loop.time()
+            ready = self._line.ready_at(now)
+            if ready is None:
+                if self._jobs and self._line.connected:
+                    self._line.need()
+                return
+            job = self._reserved or (self._jobs.popleft() if self._jobs and ready <= now else None)
+            if job is not None or self._jobs:
+                if ready > now:
+                    self._sleep(ready)
+                    return
+                self._reserved = None
+                assert job is not None
+                self._go_on(job)
+                continue
+            due = self._schedule.next_at()
+            if due is None or due > now or ready > now:
+                self._rest_until(due, ready, now)
+                return
+            turn = self._schedule.take(now)
+            if turn is not None:
+                self._take_turn(turn, now)
+
+    def _sleep(self, until: float | None) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        if until is not None:
+            self._wake = asyncio.get_running_loop().call_at(until, self._woken)
+
+    def _woken(self) -> None:
+        self._wake = None
+        self._line.need()
+        self._kick()
+
+    def _rest_until(self, due: float | None, ready: float, now: float) -> None:
+        """Sets the timer for the next thing to do, and keeps or gives up the connection until then."""
+        wait = max(due, ready) if due is not None else now + LONGEST_RETRY_S
+        link = self._link
+        if isinstance(link, ModbusTcpLink) and self._line.idle:
+            if link.connection == "per-cycle":
+                if wait - now > CYCLE_LINGER_S:
+                    self._line.rest()
+            elif now >= self._asked_at + link.keep_alive:
+                self._asked_at = now
+                for unit in self._devices.values():
+                    if not unit.down:
+                        self._probe(unit, now)
+                        return
+            else:
+                wait = min(wait, self._asked_at + link.keep_alive)
+        self._sleep(wait)
+
+    def _take_turn(self, turn: Turn[_Poll | _Beat], now: float) -> None:
+        item = turn.item
+        unit = item.unit
+        if now < unit.held_until:
+            turn.pass_on(now)
+            self._schedule.put(turn, max(unit.held_until, turn.due))
+        elif isinstance(item, _Beat):
+            turn.pass_on(now)
+            self._schedule.put(turn)
+            if not unit.down:
+                self._jobs.append(_Job(unit, unit.commands.heartbeat(), None))
+        elif unit.down:
+            self._schedule.put(turn, now)
+            self._probe(unit, now)
+        else:
+            unit.status.missed += turn.pass_on(now)
+            self._read(unit, item.read, self._timeout(unit, item.read), self._polled, turn)
+
+    # -- reads -------------------------------------------------------------------------------------------------------
+
+    def _read(self, unit: _Device, read: Read, timeout: float, done: Done, context: object) -> None:
+        unit.status.polls += 1
+        self._asked_at = asyncio.get_running_loop().time()
+        self._line.request(unit, read.pdu, read.reply_start, read.reply_bytes, timeout, done, context)
+
+    def _timeout(self, unit: _Device, read: Read) -> float:
+        return self._line.timeout(unit, len(read.pdu), read.reply_bytes)
+
+    def _probe(self, unit: _Device, now: float) -> None:
+        """Asks for the smallest thing there is, to hear whether the unit answers."""
+        read = unit.plan.smallest
+        if read is None:
+            return
+        timeout = unit.probe_timeout(self._timeout(unit, read))
+        unit.held_until = now + timeout
+        self._read(unit, read, timeout, self._probed, read)
+
+    def _probed(self, read: Read, result: Result) -> None:
+        if result.outcome is Outcome.REPLY:
+            self._sink(read.signals, read.decode(result.pdu[2:], result.at))
+
+    def _polled(self, turn: Turn[_Poll | _Beat], result: Result) -> None:
+        """Makes readings of a reply, good or bad, and gives the read its next turn."""
+        poll = turn.item
+        assert isinstance(poll, _Poll)
+        read, again_at = poll.read, None
+        match result.outcome:
+            case Outcome.REPLY:
+                poll.answered = True
+                poll.silent = poll.refused = poll.busy = 0
+                data = result.pdu[2:]
+                if read.whole_parts is not None and _is_torn(poll, read.whole_parts(data)):
+                    again_at = result.at + TORN_PAUSE_S
+                else:
+                    self._sink(read.signals, read.decode(data, result.at))
+            case Outcome.EXCEPTION:
+                again_at = self._refused(poll, result)
+            case Outcome.TIMEOUT:
+                again_at = self._unanswered(poll, result)
+            case Outcome.MALFORMED | Outcome.LOST:
+                self._block_bad(poll, Reason.NO_COMMUNICATION, result.at)
+        if again_at is None:
+            self._schedule.put(turn)
+        elif again_at < float("inf"):
+            self._schedule.put(turn, again_at)
+
+    def _refused(self, poll: _Poll, result: Result) -> float | None:
+        """What a device's refusal makes of a block; returns when it is to be read again, if not at its period."""
+        code = result.pdu[1]
+        if code in (BUSY, ACKNOWLEDGE):
+            poll.busy += 1
+            if poll.busy < BUSY_TRIES:
+                return result.at + math.ldexp(BUSY_PAUSE_S, poll.busy - 1)
+            poll.busy = 0
+            self._block_bad(poll, Reason.DEVICE_BUSY, result.at)
+            return None
+        if code in (GATEWAY_PATH, GATEWAY_SILENT):
+            self._block_bad(poll, Reason.NO_COMMUNICATION, result.at)
+            return None
+        self._block_bad(poll, Reason.DEVICE_REFUSED, result.at)
+        poll.unit.status.last_error = f"{exception_text(code)} at {_place(poll.read)}"
+        if code not in OF_THE_MAP:
+            return None
+        poll.refused += 1
+        if self._taken_apart(poll, result.at, exception_text(code)):
+            return float("inf")
+        return result.at + max(poll.read.period, min(math.ldexp(FIRST_RETRY_S, poll.refused - 1), LONGEST_RETRY_S))
+
+    def _unanswered(self, poll: _Poll, result: Result) -> float | None:
+        """What silence makes of a block. Some devices say nothing to registers that they do not have."""
+        unit = poll.unit
+        if not unit.down:
+            self._block_bad(poll, Reason.NO_COMMUNICATION, result.at)
+        answers_others = unit.status.replies > poll.replies_when_silent >= 0
+        poll.replies_when_silent = unit.status.replies
+        poll.silent += answers_others
+        if poll.silent < UNANSWERED_TO_SPLIT:
+            return None
+        if not poll.answered and self._taken_apart(poll, result.at, "silence while other registers are answered"):
+            return float("inf")
+        pause = math.ldexp(self._timeout(unit, poll.read), poll.silent)
+        return result.at + max(poll.read.period, min(pause, LONGEST_RETRY_S))
+
+    def _taken_apart(self, poll: _Poll, at: float, why: str) -> bool:
+        """Replaces a block by its halves, for good; false for one that cannot be halved."""
+        halves = poll.unit.plan.split(poll.read)
+        if halves is None:
+            return False
+        log.warning("block taken apart", device=poll.unit.device, block=_place(poll.read), why=why)
+        body = {"block": _place(poll.read), "why": why}
+        self._notify(LinkEvent("block-taken-apart", self._name, poll.unit.device, body))
+        for half in halves:
+            self._schedule.put(Turn(_Poll(poll.unit, half), half.period, half.priority, at))
+        return True
+
+    def _block_bad(self, poll: _Poll, reason: Reason, at: float) -> None:
+        self._sink(poll.read.signals, [bad(reason, at)] * len(poll.read.signals))
+
+    # -- what is done to devices -------------------------------------------------------------------------------------
+
+    def _start(
+        self, unit: _Device, steps: Callable[[], Procedure], key: int = -1, value: Value = None
+    ) -> asyncio.Future[WriteResult]:
+        """Does something ahead of all reads. ``key`` and ``value`` of a write of a signal."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[WriteResult] = loop.create_future()
+        refusal = self._refusal(unit, key, value, loop.time())
         try:
-            pdu = write_pdu(definition, value, self._plan.bases[definition.device])
+            job = _Job(unit, steps(), done, key, value)
         except DeviceError as error:
-            done.set_result(WriteResult(False, None, error.message))
+            refusal = error.message
+        if refusal:
+            done.set_result(WriteResult(False, None, refusal))
             return done
-        unit = self._plan.units[definition.device]
-        self._writes.append(_Write(definition, value, unit, pdu, self._plan.checks[signal], done))
+        self._jobs.append(job)
         self._kick()
         return done
 
-    # -- connection ---------------------------------------------------------------------------------------------
+    def _refusal(self, unit: _Device, key: int, value: Value, now: float) -> str:
+        if not self._line.connected:
+            return f"link {self._name} is down: {self._line.status.last_error or 'it has not opened yet'}"
+        if len(self._jobs) + len(self._paused) >= MAX_JOBS:
+            return f"{MAX_JOBS} writes already wait"
+        if unit.number == BROADCAST and not unit.may_broadcast and key >= 0:
+            return "unit 0 is every device of the bus; say 'broadcast_writes: true' if that is meant"
+        # What a unit that is down has just left unanswered is tried again as a probe; a new demand may be a closing
+        # valve, and is tried at once.
+        if unit.down and now < unit.held_until and key in unit.unanswered and unit.unanswered[key] == value:
+            return f"{unit.device} does not answer"
+        return ""
 
-    def _connected(self, now: float) -> None:
-        self._status.connected = True
-        self._status.connects += 1
-        self._status.last_error = ""
-        self._silent_in_a_row = 0
-        self._heap.clear()
-        same_period: dict[float, int] = {}
-        for read in self._plan.reads:
-            # Reads of one period are spread over it, so that they do not queue behind each other for ever.
-            place = same_period.get(read.period, 0)
-            same_period[read.period] = place + 1
-            total = sum(other.period == read.period for other in self._plan.reads)
-            unit = self._plan.units[read.device]
-            unit.held_until = 0.0
-            first = now + min(read.period, 1.0) * place / total
-            self._push(_Poll(read, unit, first))
-        log.info("link up", link=self._name)
-        self._kick()
-
-    def _connection_lost(self, why: str) -> None:
-        if self._ended:
+    def _go_on(self, job: _Job) -> None:
+        """Sends a job's request, or runs it to its first one."""
+        if job.ask is None:
+            self._advance(job, None)
             return
-        self._note_link_error(why)
-        self._status.connected = False
-        if self._wake is not None:
-            self._wake.cancel()
-            self._wake = None
-        for write in self._writes:
-            _answer(write, WriteResult(False, None, f"link {self._name} went down: {why}"))
-        self._writes.clear()
-        self._all_bad()
-        if self._gone is not None:
-            self._gone.set()
+        ask, job.ask = job.ask, None
+        loop = asyncio.get_running_loop()
+        self._asked_at = loop.time()
+        if job.unit.number == BROADCAST and job.unit.may_broadcast and ask.pdu[0] not in READ_FUNCTIONS:
+            self._line.broadcast(ask.pdu)
+            # Nobody answers a broadcast; that it was sent is all that can be known.
+            self._advance(job, Result(Outcome.REPLY, ask.start, loop.time(), 0.0))
+            return
+        timeout = self._line.timeout(job.unit, len(ask.pdu), ask.reply_bytes)
+        self._line.request(job.unit, ask.pdu, ask.start, ask.reply_bytes, timeout, self._heard, job)
 
-    def _disconnect(self) -> None:
-        self._ended = True
-        exchange, self._exchange = self._exchange, None
-        if exchange is not None:
-            exchange.close()
-        if self._wake is not None:
-            self._wake.cancel()
-        for write in self._writes:
-            _answer(write, WriteResult(False, None, f"link {self._name} is closed"))
-        self._writes.clear()
+    def _heard(self, job: _Job, result: Result) -> None:
+        if result.outcome is Outcome.TIMEOUT and job.key >= 0:
+            job.unit.unanswered[job.key] = job.value
+        self._advance(job, result)
 
-    def _note_link_error(self, text: str) -> None:
-        if text != self._status.last_error:
-            log.warning("link down", link=self._name, error=text)
-        self._status.last_error = text
-
-    def _replies(self) -> int:
-        return sum(device.replies for device in self._status.devices.values())
-
-    def _all_bad(self) -> None:
-        for unit in self._plan.units.values():
-            self._unit_bad(unit)
-
-    # -- the cycle ----------------------------------------------------------------------------------------------
-
-    def _push(self, poll: _Poll) -> None:
-        self._order += 1
-        heapq.heappush(self._heap, (poll.due, self._order, poll))
-
-    def _kick(self) -> None:
-        """Starts the next request if the bus is free, or sets a timer for when there will be one."""
-        exchange = self._exchange
-        if exchange is None or exchange.busy or not self._status.connected:
+    def _advance(self, job: _Job, result: Result | None) -> None:
+        """Runs a job to its next request or pause. A request that follows another goes out before anything else."""
+        try:
+            step = next(job.steps) if result is None else job.steps.send(result)
+            while isinstance(step, WriteResult):
+                _answer(job, step)
+                step = next(job.steps)
+        except StopIteration:
+            _answer(job, WriteResult(False, None, "ended without an answer"))
             return
         loop = asyncio.get_running_loop()
-        now = loop.time()
-        if self._wake is not None:
-            self._wake.cancel()
-            self._wake = None
-        free_at = exchange.last_byte_at + self._timing.silence_s
-        while self._writes and self._is_vain(self._writes[0], now):
-            write = self._writes.popleft()
-            _answer(write, WriteResult(False, None, f"{write.unit.device} does not answer"))
-        if self._writes:
-            if now < free_at:
-                self._wake = loop.call_at(free_at, self._kick)
-            else:
-                self._start_write(self._writes.popleft())
+        if isinstance(step, Pause):
+            self._paused.add(job)
+            job.timer = loop.call_later(step.seconds, self._resume, job)
             return
-        while self._heap:
-            due, _, poll = self._heap[0]
-            at = max(due, free_at)
-            if now < at:
-                self._wake = loop.call_at(at, self._kick)
-                return
-            heapq.heappop(self._heap)
-            if now < poll.unit.held_until:
-                poll.due = poll.unit.held_until
-                self._push(poll)
-                continue
-            self._start_poll(poll, now)
-            return
+        job.ask = step
+        ready = self._line.ready_at(loop.time())
+        if self._reserved is None and ready is not None and ready <= loop.time():
+            self._go_on(job)
+        elif self._reserved is None:
+            self._reserved = job
+        else:
+            self._jobs.appendleft(job)
 
-    def _timeout(self, unit: _Unit, request: int, reply: int) -> float:
-        return self._timing.transfer_s(request, reply) + unit.response_delay + self._link.timeout
-
-    def _start_poll(self, poll: _Poll, now: float) -> None:
-        assert self._exchange is not None
-        unit, read = poll.unit, poll.read
-        unit.status.polls += 1
-        behind = int((now - poll.due) / read.period)
-        poll.due += read.period * (behind + 1)
-        reply_bytes = 2 + read.data_bytes
-        timeout = self._timeout(unit, len(read.pdu), reply_bytes)
-        if unit.down:
-            unit.held_until = now + self._link.retry
-        self._exchange.request(unit.number, read.pdu, reply_bytes, timeout, lambda result: self._polled(poll, result))
-
-    def _polled(self, poll: _Poll, result: Result) -> None:
-        self._push(poll)
-        data = self._data(poll.unit, poll.read, result)
-        if data is not None:
-            self._sink(poll.read.signals, poll.read.decode(data, result.at))
+    def _resume(self, job: _Job) -> None:
+        self._paused.discard(job)
+        job.timer = None
+        self._jobs.appendleft(job)
         self._kick()
 
-    def _data(self, unit: _Unit, read: Read, result: Result) -> bytes | None:
-        """The data of a good reply; anything else is booked to the unit and makes the block bad."""
-        match result.outcome:
-            case Outcome.REPLY if result.pdu[1] == read.data_bytes:
-                self._answered(unit, result)
-                return result.pdu[2:]
-            case Outcome.EXCEPTION:
-                self._refused(unit, read, result)
-            case Outcome.REPLY | Outcome.MALFORMED:
-                unit.status.malformed += 1
-                unit.status.last_error = f"malformed reply {result.pdu.hex(' ')}"
-                self._block_bad(read, Reason.NO_COMMUNICATION, result.at)
-            case Outcome.TIMEOUT:
-                self._silent(unit, read, result.at)
-            case Outcome.LOST:
-                pass
-        return None
+    def _end(self, job: _Job, result: WriteResult) -> None:
+        if job.timer is not None:
+            job.timer.cancel()
+        self._paused.discard(job)
+        job.steps.close()
+        _answer(job, result)
 
-    def _answered(self, unit: _Unit, result: Result) -> None:
-        self._silent_in_a_row = 0
-        unit.silent = 0
-        unit.held_until = 0.0
-        unit.unanswered.clear()
-        status = unit.status
-        status.replies += 1
-        status.round_trips.append(result.took)
-        if not status.online:
-            status.online = True
-            status.last_error = ""
-            log.info("device answers", device=unit.device, link=self._name)
+    # -- what it is made of ------------------------------------------------------------------------------------------
 
-    def _refused(self, unit: _Unit, read: Read, result: Result) -> None:
-        code = result.pdu[1]
-        unit.status.exceptions += 1
-        error = f"exception {code:02X} {EXCEPTIONS.get(code, 'unknown')}"
-        if code in (GATEWAY_PATH, GATEWAY_SILENT):
-            # The gateway answers for a unit that does not: the unit is silent, the connection is in order.
-            self._silent_in_a_row = 0
-            unit.status.last_error = error
-            self._silent(unit, read, result.at)
-            self._silent_in_a_row = 0
-            return
-        self._answered(unit, result)
-        unit.status.last_error = error
-        self._block_bad(read, Reason.DEVICE_REFUSED, result.at)
+    def _device(self, tag: str, signals: list[Signal], loaded: LoadedSite) -> _Device:
+        settings, profile = loaded.site.devices[tag], loaded.profiles[tag]
+        assert isinstance(profile, ModbusProfile)
+        assert settings.unit is not None
+        status = DeviceStatus()
 
-    def _silent(self, unit: _Unit, read: Read, at: float) -> None:
-        unit.status.timeouts += 1
-        self._missed(unit, at)
-        if unit.down:
-            self._unit_bad(unit)
-        else:
-            self._block_bad(read, Reason.NO_COMMUNICATION, at)
+        def unit_changed(field: str, before: int, now: int) -> None:
+            log.warning("unit changed", device=tag, signal=field, before=before, now=now)
+            self._notify(LinkEvent("unit-changed", self._name, tag, {"signal": field, "before": before, "now": now}))
 
-    def _missed(self, unit: _Unit, at: float) -> None:
-        """Books an unanswered request and decides how long to leave the unit, or the connection, alone."""
-        # One unit known to be down says nothing of the connection, as long as another answers.
-        telling = not unit.down or all(other.down for other in self._plan.units.values())
-        unit.silent += 1
-        unit.held_until = at + (self._link.retry if unit.down else self._link.timeout)
-        if unit.silent == DOWN_AFTER:
-            log.warning("device does not answer", device=unit.device, link=self._name)
-        self._silent_in_a_row += telling
-        if isinstance(self._link, ModbusTcpLink) and self._silent_in_a_row >= RECONNECT_AFTER:
-            self._silent_in_a_row = 0
-            exchange = self._exchange
-            if exchange is not None:
-                asyncio.get_running_loop().call_soon(exchange.close)
+        def unconfirmed(signal: Signal, what: str) -> None:
+            if not what:
+                status.unconfirmed.pop(signal.field, None)
+                return
+            status.unconfirmed[signal.field] = what
+            log.warning("command without effect", device=tag, signal=signal.name, seen=what)
+            self._notify(LinkEvent("not-confirmed", self._name, tag, {"signal": signal.name, "seen": what}))
 
-    def _block_bad(self, read: Read, reason: Reason, at: float) -> None:
-        self._sink(read.signals, [bad(reason, at)] * len(read.signals))
-
-    def _unit_bad(self, unit: _Unit) -> None:
-        unit.status.online = False
-        at = asyncio.get_running_loop().time()
-        self._sink(unit.signals, [bad(Reason.NO_COMMUNICATION, at)] * len(unit.signals))
-
-    # -- writes -------------------------------------------------------------------------------------------------
-
-    def _is_vain(self, write: _Write, now: float) -> bool:
-        """True for what a down unit has just left unanswered; a new demand may be a closing valve and is tried."""
-        unit = write.unit
-        return unit.down and now < unit.held_until and unit.unanswered.get(write.signal.index) == write.pdu
-
-    def _start_write(self, write: _Write) -> None:
-        assert self._exchange is not None
-        unit = write.unit
-        reply_bytes = 5
-        timeout = self._timeout(unit, len(write.pdu), reply_bytes)
-        self._exchange.request(
-            unit.number, write.pdu, reply_bytes, timeout, lambda result: self._written(write, result)
+        parameters = Parameters(unit_changed)
+        plan = DevicePlan(signals, profile, ZoneInfo(loaded.site.site.timezone), parameters)
+        commands = DeviceCommands(signals, profile, plan, self._take, unconfirmed)
+        return _Device(
+            device=tag,
+            number=settings.unit,
+            accept_any=settings.accept_any_unit,
+            response_delay=profile.limits.response_delay,
+            signals=tuple(signal.index for signal in signals),
+            status=status,
+            plan=plan,
+            parameters=parameters,
+            commands=commands,
+            may_broadcast=settings.broadcast_writes,
+            write_only=tuple(signal.index for signal in signals if not modbus(signal).readable),
         )
 
-    def _written(self, write: _Write, result: Result) -> None:
-        failure = self._write_failure(write, result)
-        if failure is not None:
-            _answer(write, WriteResult(False, None, failure))
-        elif self._exchange is not None and self._status.connected:
-            self._read_back(write)
-            return
-        else:
-            _answer(write, WriteResult(False, None, f"link {self._name} went down before the read-back"))
-        self._kick()
-
-    def _write_failure(self, write: _Write, result: Result) -> str | None:
-        unit = write.unit
-        match result.outcome:
-            case Outcome.REPLY if result.pdu == write.pdu[:5]:
-                self._answered(unit, result)
-                return None
-            case Outcome.EXCEPTION:
-                code = result.pdu[1]
-                unit.status.exceptions += 1
-                return f"refused with exception {code:02X} {EXCEPTIONS.get(code, 'unknown')}"
-            case Outcome.REPLY | Outcome.MALFORMED:
-                unit.status.malformed += 1
-                return f"malformed reply {result.pdu.hex(' ')}"
-            case Outcome.TIMEOUT:
-                unit.status.timeouts += 1
-                self._missed(unit, result.at)
-                unit.unanswered[write.signal.index] = write.pdu
-                if unit.down:
-                    self._unit_bad(unit)
-                return "no reply"
-            case Outcome.LOST:
-                return "connection lost"
-
-    def _read_back(self, write: _Write) -> None:
-        assert self._exchange is not None
-        check = write.check
-        reply_bytes = 2 + check.data_bytes
-        timeout = self._timeout(write.unit, len(check.pdu), reply_bytes)
-
-        def checked(result: Result) -> None:
-            data = self._data(write.unit, check, result)
-            if data is None:
-                _answer(write, WriteResult(False, None, "written, but it could not be read back"))
-            else:
-                [sample] = check.decode(data, result.at)
-                self._sink(check.signals, [sample])
-                ok = _equal(write.signal, sample.value, write.value)
-                detail = "" if ok else f"wrote {write.value!r}, read back {sample.value!r}"
-                _answer(write, WriteResult(ok, sample.value, detail))
-            self._kick()
-
-        loop = asyncio.get_running_loop()
-        if self._timing.silence_s <= 0:
-            self._exchange.request(write.unit.number, check.pdu, reply_bytes, timeout, checked)
-            return
-        # The line needs its silence first; nothing else may come between a write and its read-back.
-        exchange = self._exchange
-        exchange.reserve()
-
-        def send() -> None:
-            exchange.release()
-            if self._exchange is exchange and self._status.connected:
-                exchange.request(write.unit.number, check.pdu, reply_bytes, timeout, checked)
-            else:
-                _answer(write, WriteResult(False, None, f"link {self._name} went down before the read-back"))
-
-        loop.call_later(self._timing.silence_s, send)
+    def _take(self, read: Read, samples: list[Sample]) -> None:
+        self._sink(read.signals, samples)
 
 
-def write_pdu(signal: Signal, value: Value, base: int) -> bytes:
-    """The request that writes a value: function 05 for a coil, 06 for one register, 16 for more.
-
-    ``base`` is what the profile counts its addresses from. Raises ``DeviceError``.
-    """
-    definition = signal.definition
-    assert isinstance(definition, ModbusSignal)
-    address = struct.pack(">H", definition.address - base)
-    if definition.table is Table.COIL:
-        if not isinstance(value, bool):
-            raise DeviceError(f"{signal.name}: {value!r} is not on or off")
-        return b"\x05" + address + (b"\xff\x00" if value else b"\x00\x00")
-    data = encode(signal, value)
-    if len(data) == 2:
-        return b"\x06" + address + data
-    return b"\x10" + address + struct.pack(">HB", len(data) // 2, len(data)) + data
+def _is_torn(poll: _Poll, parts: tuple[Number | None, ...]) -> bool:
+    """True when a total may hold an old part beside a new one, and is to be read once more."""
+    before, poll.parts = poll.parts, parts
+    moved = before is not None and any(
+        whole != earlier_whole or (total is not None and earlier is not None and total < earlier - TORN_FALL)
+        for whole, total, earlier_whole, earlier in zip(parts[::2], parts[1::2], before[::2], before[1::2], strict=True)
+    )
+    if not moved or poll.torn >= TORN_TRIES:
+        poll.torn = 0
+        return False
+    poll.torn += 1
+    return True
 
 
-def _equal(signal: Signal, read: Value, written: Value) -> bool:
-    if isinstance(written, float | int) and not isinstance(written, bool) and isinstance(read, float | int):
-        definition = signal.definition
-        assert isinstance(definition, ModbusSignal)
-        if definition.type in (Encoding.FLOAT32, Encoding.FLOAT64):
-            return math.isclose(read, written, rel_tol=FLOAT32_PRECISION, abs_tol=FLOAT32_PRECISION)
-        return abs(read - written) <= abs(definition.scale * signal.factor) / 2 + 1e-9
-    return read == written
+def _place(read: Read) -> str:
+    """The registers of a read in words, as on the wire."""
+    group = read.groups[0]
+    last = max(other.last for other in read.groups)
+    return f"{group.table} {group.first}" + (f" to {last}" if last > group.first else "")
 
 
-def _answer(write: _Write, result: WriteResult) -> None:
-    if not write.done.done():
-        write.done.set_result(result)
-
-
-def _compile(name: str, loaded: LoadedSite, status: LinkStatus) -> _Plan:
-    plan = _Plan()
-    zone = ZoneInfo(loaded.site.site.timezone)
-    of_device = loaded.signals.by_device()
-    for tag, device in loaded.site.devices.items():
-        if device.link != name:
-            continue
-        profile, number = loaded.profiles[tag], device.unit
-        assert isinstance(profile, ModbusProfile)
-        assert number is not None
-        signals = of_device[tag]
-        status.devices[tag] = DeviceStatus()
-        delay = profile.limits.response_delay
-        plan.units[tag] = _Unit(tag, number, delay, tuple(s.index for s in signals), status.devices[tag])
-        plan.bases[tag] = profile.base
-        plan.reads += plan_reads(tag, number, signals, profile, zone)
-        for signal in signals:
-            if signal.writable:
-                plan.checks[signal.index] = read_of(tag, number, signal, signals, profile, zone)
-                plan.signals[signal.index] = signal
-    return plan
+def _answer(job: _Job, result: WriteResult) -> None:
+    if job.done is not None and not job.done.done():
+        job.done.set_result(result)

@@ -1,9 +1,11 @@
-"""Frames: how a PDU travels. MBAP on TCP, address and CRC on a serial line.
+"""Frames: how a PDU travels. MBAP on TCP, address and CRC on a serial line or through a transparent converter.
 
-The frame says who is meant; whether a reply answers the request in hand is judged by ``transaction``.
+A framing cuts what arrives into replies and gives out only those that answer a request in hand; all else is counted.
+It does no I/O and knows no time, so that it can be fed anything.
 """
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -11,26 +13,43 @@ from pymodbus.framer.rtu import FramerRTU
 
 MBAP_BYTES: Final = 7
 MAX_ADU_BYTES: Final = 260
+MAX_RTU_BYTES: Final = 256
 CRC_BYTES: Final = 2
 LAST_READ_FUNCTION: Final = 4
-"""Functions 01 to 04 read; their replies carry a byte count."""
+"""Functions 01 to 04 read; their request is hardly ever like their reply."""
+ECHOES_TO_BELIEVE: Final = 3
+"""Requests heard back in a row after which a line counts as one that echoes."""
 
 
 class Expected(NamedTuple):
-    """What a reply must look like: ``unit``, ``function`` and the length of its PDU."""
+    """The only reply that can answer a request.
 
-    unit: int
-    function: int
+    ``unit`` that must answer (``None``: any), ``start`` of its PDU (function and byte count of a read, address and
+    value of a write), ``pdu_bytes`` its length.
+    """
+
+    unit: int | None
+    start: bytes
     pdu_bytes: int
-    transaction: int
+
+    @property
+    def function(self) -> int:
+        """The function code asked for."""
+        return self.start[0]
 
 
 @dataclass(slots=True)
 class FrameCounts:
-    """What arrived and was of no use."""
+    """What arrived and was of no use, or not quite right."""
 
     stray_bytes: int = 0
     crc_errors: int = 0
+    echo_errors: int = 0
+    odd_ids: int = 0
+
+
+Reply = tuple[int, bytes]
+"""The transaction that is answered, and the reply's PDU: as long as expected or an exception; on TCP any length."""
 
 
 class Framing(Protocol):
@@ -42,104 +61,157 @@ class Framing(Protocol):
         """The bytes to send."""
         ...
 
-    def feed(self, data: bytes, expected: Expected | None) -> bytes | None:
-        """Takes received bytes; returns the PDU of a reply by the expected unit and function, if there is one.
+    def feed(self, data: bytes, pending: Mapping[int, Expected]) -> list[Reply]:
+        """Takes received bytes; returns the replies to the requests in hand, by transaction.
 
-        A PDU of another length than expected is returned too, for the caller to refuse. Raises ``ValueError``
-        when the stream can no longer be understood and must be closed.
+        Raises ``ValueError`` when the stream can no longer be understood and must be closed.
         """
         ...
 
-    def clear(self) -> None:
-        """Drops what is half received, counting it as stray."""
+    def given_up(self, transaction: int) -> None:
+        """Nobody waits for this reply any more; what has come of it is of no use."""
         ...
 
 
 class TcpFraming:
-    """MODBUS Messaging on TCP/IP V1.0b, 3.1.3. A reply with another transaction id is late or foreign."""
+    """MODBUS Messaging on TCP/IP V1.0b, 3.1.3. A reply with another transaction id is late or foreign.
 
-    def __init__(self) -> None:
+    Not ``strict``: transaction or unit 0 is taken for the one request in hand, as some servers answer.
+    """
+
+    def __init__(self, *, strict: bool = True) -> None:
         self.counts = FrameCounts()
+        self._strict = strict
         self._buffer = b""
 
     def frame(self, unit: int, pdu: bytes, transaction: int) -> bytes:
         return struct.pack(">HHHB", transaction, 0, len(pdu) + 1, unit) + pdu
 
-    def feed(self, data: bytes, expected: Expected | None) -> bytes | None:
+    def feed(self, data: bytes, pending: Mapping[int, Expected]) -> list[Reply]:
         buffer = self._buffer + data if self._buffer else data
-        found: bytes | None = None
-        while len(buffer) >= MBAP_BYTES:
-            transaction, protocol, length, unit = struct.unpack_from(">HHHB", buffer)
+        replies: list[Reply] = []
+        start, size = 0, len(buffer)
+        while size - start >= MBAP_BYTES:
+            transaction, protocol, length, unit = struct.unpack_from(">HHHB", buffer, start)
             if protocol != 0 or not 2 <= length <= MAX_ADU_BYTES - MBAP_BYTES + 1:
-                self.counts.stray_bytes += len(buffer)
+                self.counts.stray_bytes += size - start
                 self._buffer = b""
                 raise ValueError("bytes that are no Modbus TCP frame")
-            end = 6 + length
-            if len(buffer) < end:
+            end = start + 6 + length
+            if end > size:
                 break
-            pdu = buffer[MBAP_BYTES:end]
-            mine = (
-                expected is not None
-                and found is None
-                and transaction == expected.transaction
-                and unit == expected.unit
-                and pdu[0] & 0x7F == expected.function
-            )
-            if mine:
-                found = pdu
+            pdu = buffer[start + MBAP_BYTES : end]
+            mine = self._transaction_of(transaction, unit, pdu[0], pending)
+            if mine is None or any(mine == other for other, _ in replies):
+                self.counts.stray_bytes += end - start
             else:
-                self.counts.stray_bytes += end
-            buffer = buffer[end:]
-        self._buffer = buffer
-        return found
+                replies.append((mine, pdu))
+            start = end
+        self._buffer = buffer[start:] if start < size else b""
+        return replies
 
-    def clear(self) -> None:
+    def given_up(self, transaction: int) -> None:
         # A frame cut off by a time-out still has its end to come; on TCP the stream stays in step.
         return
 
+    def _transaction_of(
+        self, transaction: int, unit: int, function: int, pending: Mapping[int, Expected]
+    ) -> int | None:
+        expected = pending.get(transaction)
+        if expected is None and not self._strict and transaction == 0 and len(pending) == 1:
+            [(transaction, expected)] = pending.items()
+            self.counts.odd_ids += 1
+        if expected is None or function & 0x7F != expected.start[0]:
+            return None
+        if expected.unit is not None and unit != expected.unit:
+            if self._strict or unit != 0:
+                return None
+            self.counts.odd_ids += 1
+        return transaction
+
 
 class RtuFraming:
-    """MODBUS over Serial Line V1.02, 2.5.1. A reply carries no id, so only the awaited shape is taken."""
+    """MODBUS over Serial Line V1.02, 2.5.1. A reply carries no id, so only the awaited shape is taken.
 
-    def __init__(self) -> None:
+    ``echo``: the line is known to give back what is sent on it. A line that is not, and gives back every request,
+    is found out; then the echo is taken off too.
+    """
+
+    def __init__(self, *, echo: bool = False) -> None:
         self.counts = FrameCounts()
         self._buffer = b""
+        self._sent = b""
+        self._echoes = ECHOES_TO_BELIEVE if echo else 0
+        self._always_echoes = echo
+
+    @property
+    def echoes(self) -> bool:
+        """True for a line that gives back what is sent on it."""
+        return self._echoes >= ECHOES_TO_BELIEVE
 
     def frame(self, unit: int, pdu: bytes, transaction: int) -> bytes:
+        self._drop_buffer()
         body = bytes([unit]) + pdu
-        return body + crc(body)
+        self._sent = body + crc(body)
+        return self._sent
 
-    def feed(self, data: bytes, expected: Expected | None) -> bytes | None:
-        if expected is None:
+    def feed(self, data: bytes, pending: Mapping[int, Expected]) -> list[Reply]:
+        if not pending:
             self.counts.stray_bytes += len(data)
-            return None
-        buffer = (self._buffer + data)[-2 * MAX_ADU_BYTES :]
-        found = self._search(buffer, expected)
-        self._buffer = b"" if found is not None else buffer
-        return found
+            return []
+        self._buffer = (self._buffer + data)[-2 * MAX_RTU_BYTES :]
+        self._take_off_echo()
+        [(transaction, expected)] = pending.items()
+        found = self._search(self._buffer, expected)
+        if found is None:
+            return []
+        self._buffer = b""
+        self._sent = b""
+        return [(transaction, found)]
 
-    def clear(self) -> None:
+    def given_up(self, transaction: int) -> None:
+        self._drop_buffer()
+
+    def _drop_buffer(self) -> None:
         if self._buffer:
             self.counts.stray_bytes += len(self._buffer)
             self.counts.crc_errors += 1
         self._buffer = b""
 
+    def _take_off_echo(self) -> None:
+        """An echo stands first and is what was sent. One that comes back changed was overlaid by somebody else."""
+        sent = self._sent
+        if not sent or len(self._buffer) < len(sent):
+            return
+        # The echo of a write is just like its reply: only a line that has echoed reads before is known to echo it.
+        is_read = sent[1] <= LAST_READ_FUNCTION
+        if self._buffer.startswith(sent) and (self.echoes or is_read):
+            self._buffer = self._buffer[len(sent) :]
+            self._echoes = min(self._echoes + 1, ECHOES_TO_BELIEVE)
+            if not self.echoes:
+                self.counts.stray_bytes += len(sent)
+        elif self._always_echoes:
+            self.counts.echo_errors += 1
+        elif is_read:
+            self._echoes = 0
+        self._sent = b""
+
     def _search(self, buffer: bytes, expected: Expected) -> bytes | None:
-        """The first place where an awaited frame stands whole; noise or an echo may stand before it."""
-        for start in range(len(buffer) - 4):
-            if buffer[start] != expected.unit:
+        """The first place where an awaited frame stands whole; noise or a foreign frame may stand before it."""
+        if len(buffer) < 5 or (self._sent and self.echoes):
+            return None
+        start, function = expected.start, expected.start[0]
+        whole = 1 + expected.pdu_bytes + CRC_BYTES
+        for at in range(len(buffer) - 4):
+            if expected.unit is not None and buffer[at] != expected.unit:
                 continue
-            function = buffer[start + 1]
-            if function == expected.function | 0x80:
+            if buffer[at + 1] == function | 0x80:
                 size = 5
-            elif function == expected.function:
-                # The echo of a request for 17 to 24 bits is as long as its reply, but has no byte count.
-                if function <= LAST_READ_FUNCTION and buffer[start + 2] != expected.pdu_bytes - 2:
-                    continue
-                size = 1 + expected.pdu_bytes + CRC_BYTES
+            elif buffer.startswith(start, at + 1):
+                size = whole
             else:
                 continue
-            frame = buffer[start : start + size]
+            frame = buffer[at : at + size]
             if len(frame) == size and crc(frame[:-2]) == frame[-2:]:
                 self.counts.stray_bytes += len(buffer) - size
                 return frame[1:-2]

@@ -1,44 +1,32 @@
 """Compiles the signals of a device into as few reads as its limits allow.
 
-A value and what it is bound to (status, result time, the decimals of a total) always stand in one request, so
-that they were true at the same moment. Everything about a request is fixed at load: its bytes, the length of the
-only reply that can answer it, and the decoders.
+A value and what it is bound to (status, result time, the parts of a total) always stand in one request, so that they
+were true at the same moment. Everything about a request is fixed at load: its bytes, what the only reply that can
+answer it begins with and how long that is, and the decoder of its values.
 """
 
 import struct
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import tzinfo
 from itertools import groupby
+from typing import Final
 
-from config.encoding import REGISTERS, Table
-from config.profile import ModbusProfile, ModbusSignal
+from config.encoding import BIT_TABLES, Table
+from config.profile import ModbusProfile
 from config.sample import Sample
-from config.signals import Signal
-from drivers.modbus.codec import Decoder, compile_decoder
+from config.signals import Priority, Signal
+from drivers.modbus.block import Around, Block, modbus, whole_parts
+from drivers.modbus.codec import Number
+from drivers.modbus.parameters import Parameters
 
-READ_FUNCTION: dict[Table, int] = {Table.COIL: 1, Table.DISCRETE: 2, Table.HOLDING: 3, Table.INPUT: 4}
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """One read request. ``period`` in seconds; ``data_bytes`` is what the reply must carry."""
-
-    device: str
-    unit: int
-    period: float
-    pdu: bytes
-    data_bytes: int
-    signals: tuple[int, ...]
-    decoders: tuple[Decoder, ...]
-
-    def decode(self, data: bytes, received: float) -> list[Sample]:
-        """The samples of a reply's data."""
-        return [decoder(data, received) for decoder in self.decoders]
+READ_FUNCTION: Final[dict[Table, int]] = {Table.COIL: 1, Table.DISCRETE: 2, Table.HOLDING: 3, Table.INPUT: 4}
+_RANK: Final[dict[Priority, int]] = {"high": 0, "normal": 1, "low": 2}
 
 
 @dataclass(frozen=True, slots=True)
-class _Span:
-    """Addresses that must be read together, and the signals in them. ``last`` is inclusive."""
+class Span:
+    """Addresses that are read together, and the signals in them. ``last`` is inclusive; both as on the wire."""
 
     table: Table
     period: float
@@ -46,92 +34,166 @@ class _Span:
     last: int
     signals: tuple[Signal, ...]
 
-
-def plan_reads(device: str, unit: int, signals: list[Signal], profile: ModbusProfile, zone: tzinfo) -> list[Read]:
-    """The reads of one device."""
-    spans = sorted(_bound_spans(signals, profile), key=lambda span: (span.table, span.period, span.first))
-    reads: list[Read] = []
-    for _, group in groupby(spans, key=lambda span: (span.table, span.period)):
-        for span in _merged(list(group), profile):
-            reads.append(_read(device, unit, span, signals, profile.base, zone))
-    return reads
+    @property
+    def count(self) -> int:
+        """Registers or bits."""
+        return self.last - self.first + 1
 
 
-def read_of(
-    device: str, unit: int, signal: Signal, signals: list[Signal], profile: ModbusProfile, zone: tzinfo
-) -> Read:
-    """A read of one signal of a device, with no more than it is bound to, for reading back a write."""
-    span = next(span for span in _bound_spans(signals, profile) if signal in span.signals)
-    return _read(device, unit, replace(span, signals=(signal,)), signals, profile.base, zone)
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One read request. ``period`` in seconds; ``data_bytes`` is what the reply must carry.
+
+    ``groups`` are what it can be split into at most. ``whole_parts`` reads totals that may be torn between two
+    registers.
+    """
+
+    period: float
+    priority: Priority
+    pdu: bytes
+    data_bytes: int
+    signals: tuple[int, ...]
+    decode: Callable[[bytes, float], list[Sample]]
+    whole_parts: Callable[[bytes], tuple[Number | None, ...]] | None
+    groups: tuple[Span, ...]
+
+    @property
+    def reply_start(self) -> bytes:
+        """What the reply begins with: the function and the byte count. All that it tells of its request."""
+        return bytes((self.pdu[0], self.data_bytes))
+
+    @property
+    def reply_bytes(self) -> int:
+        """Length of the reply's PDU."""
+        return 2 + self.data_bytes
 
 
-def _addresses(signal: Signal, base: int) -> tuple[int, int]:
-    definition = signal.definition
-    assert isinstance(definition, ModbusSignal)
-    first = definition.address - base
-    size = 1 if definition.table in (Table.COIL, Table.DISCRETE) else REGISTERS[definition.type]
-    last = first + size - 1
-    if definition.fraction is not None:
-        begin = definition.fraction.address - base
-        first, last = min(first, begin), max(last, begin + REGISTERS[definition.fraction.type] - 1)
-    return first, last
+class DevicePlan:
+    """The reads of one device, and how they can be taken apart.
+
+    ``signals`` of the device, ``parameters`` where the codes are kept that say how others are to be read, ``zone``
+    of its clock.
+    """
+
+    def __init__(self, signals: list[Signal], profile: ModbusProfile, zone: tzinfo, parameters: Parameters) -> None:
+        self._by_field = {signal.field: signal for signal in signals}
+        self._profile = profile
+        self._zone = zone
+        self._parameters = parameters
+        self._needed = frozenset(name for signal in signals for name in modbus(signal).parameters())
+        self._groups = _bound_groups([s for s in signals if modbus(s).readable], profile)
+        self.reads = self._planned()
+        smallest = min(self._groups, key=lambda group: group.count, default=None)
+        self.smallest = self._read((smallest,)) if smallest is not None else None
+
+    def of(self, fields: Iterable[str]) -> list[Read]:
+        """Reads of these signals alone, each with no more than it is bound to; for pre-checks and reading back."""
+        reads = []
+        for field in fields:
+            group = next(group for group in self._groups if self._by_field[field] in group.signals)
+            only = Span(group.table, group.period, group.first, group.last, (self._by_field[field],))
+            reads.append(self._read((only,)))
+        return reads
+
+    def split(self, read: Read) -> tuple[Read, Read] | None:
+        """The two halves of a read, ``None`` for one that cannot be split."""
+        if len(read.groups) < 2:
+            return None
+        middle = len(read.groups) // 2
+        return self._read(read.groups[:middle]), self._read(read.groups[middle:])
+
+    def unlike(self, starts: set[bytes]) -> Read | None:
+        """The cheapest read whose reply cannot begin like one of ``starts``.
+
+        A part of a listed block if need be; ``None`` when the device has no such read.
+        """
+        candidates = [*self.reads, *(self._read((group,)) for group in self._groups)]
+        candidates += [shorter for read in candidates if (shorter := self._shortened(read)) is not None]
+        fitting = [read for read in candidates if read.reply_start not in starts]
+        return min(fitting, key=lambda read: read.data_bytes, default=None)
+
+    def _shortened(self, read: Read) -> Read | None:
+        """The same request for less by one register or eight bits; what it reads is not decoded."""
+        function, first, count = struct.unpack(">BHH", read.pdu)
+        less = count - 1 if function > 2 else count - 8
+        if less < 1:
+            return None
+        return Read(
+            period=read.period,
+            priority="low",
+            pdu=struct.pack(">BHH", function, first, less),
+            data_bytes=2 * less if function > 2 else -(-less // 8),
+            signals=(),
+            decode=lambda data, received: [],
+            whole_parts=None,
+            groups=(),
+        )
+
+    def _planned(self) -> list[Read]:
+        spans = sorted(self._groups, key=lambda span: (span.table, span.period, span.first))
+        reads: list[Read] = []
+        for _, same in groupby(spans, key=lambda span: (span.table, span.period)):
+            reads += [self._read(groups) for groups in _merged(list(same), self._profile)]
+        # What says how others are to be read is read first.
+        indices = {self._by_field[name].index for name in self._needed}
+        return sorted(reads, key=lambda read: indices.isdisjoint(read.signals))
+
+    def _read(self, groups: tuple[Span, ...]) -> Read:
+        table = groups[0].table
+        first, last = min(group.first for group in groups), max(group.last for group in groups)
+        count, bits = last - first + 1, table in BIT_TABLES
+        signals = tuple(signal for group in groups for signal in group.signals)
+        around = Around(self._by_field, first, self._profile.base, self._zone, self._parameters, self._needed)
+        block = Block(signals, around)
+        return Read(
+            period=min(group.period for group in groups),
+            priority=min((signal.priority for signal in signals), key=_RANK.__getitem__),
+            pdu=struct.pack(">BHH", READ_FUNCTION[table], first, count),
+            data_bytes=-(-count // 8) if bits else 2 * count,
+            signals=block.signals,
+            decode=block.decode,
+            whole_parts=None if bits else whole_parts(signals, around),
+            groups=groups,
+        )
 
 
-def _bound_spans(signals: list[Signal], profile: ModbusProfile) -> list[_Span]:
-    """Joins every signal with those it is bound to, transitively."""
+def _bound_groups(signals: list[Signal], profile: ModbusProfile) -> list[Span]:
+    """Joins every signal with those it must be read with, transitively."""
     by_field = {signal.field: signal for signal in signals}
     group_of: dict[str, set[str]] = {signal.field: {signal.field} for signal in signals}
     for signal in signals:
-        definition = signal.definition
-        assert isinstance(definition, ModbusSignal)
-        for other in definition.together():
+        for other in modbus(signal).together():
             joined = group_of[signal.field] | group_of[other]
             for field in joined:
                 group_of[field] = joined
-    spans: list[_Span] = []
+    spans: list[Span] = []
     for fields in {id(group): group for group in group_of.values()}.values():
         members = tuple(by_field[field] for field in sorted(fields, key=lambda f: by_field[f].index))
-        addresses = [_addresses(member, profile.base) for member in members]
-        definition = members[0].definition
-        assert isinstance(definition, ModbusSignal)
-        spans.append(
-            _Span(
-                definition.table,
-                min(member.poll for member in members),
-                min(first for first, _ in addresses),
-                max(last for _, last in addresses),
-                members,
-            )
-        )
+        ends = [end - profile.base for member in members for end in modbus(member).ends()]
+        period = min(member.poll for member in members)
+        spans.append(Span(modbus(members[0]).table, period, min(ends), max(ends), members))
     return spans
 
 
-def _merged(spans: list[_Span], profile: ModbusProfile) -> list[_Span]:
-    """Joins neighbours while the device lets one read across the gap and takes the length."""
-    bits = spans[0].table in (Table.COIL, Table.DISCRETE)
+def _merged(spans: list[Span], profile: ModbusProfile) -> list[tuple[Span, ...]]:
+    """Joins neighbours while the device lets one read across the gap, in one area, and takes the length."""
+    bits = spans[0].table in BIT_TABLES
     longest = profile.limits.bits if bits else profile.limits.registers
-    merged = [spans[0]]
+    merged: list[list[Span]] = [[spans[0]]]
+    first, last = spans[0].first, spans[0].last
     for span in spans[1:]:
-        last = merged[-1]
-        joined_last = max(last.last, span.last)
-        near = span.first <= last.last + 1 + profile.limits.gap
-        if near and joined_last - last.first + 1 <= longest:
-            merged[-1] = _Span(last.table, last.period, last.first, joined_last, last.signals + span.signals)
+        joined = max(last, span.last)
+        near = span.first <= last + 1 + profile.limits.gap
+        if near and joined - first + 1 <= longest and (bits or _in_one_area(first, joined, profile)):
+            merged[-1].append(span)
+            last = joined
         else:
-            merged.append(span)
-    return merged
+            merged.append([span])
+            first, last = span.first, span.last
+    return [tuple(group) for group in merged]
 
 
-def _read(device: str, unit: int, span: _Span, signals: list[Signal], base: int, zone: tzinfo) -> Read:
-    count = span.last - span.first + 1
-    bits = span.table in (Table.COIL, Table.DISCRETE)
-    by_field = {signal.field: signal for signal in signals}
-    return Read(
-        device=device,
-        unit=unit,
-        period=span.period,
-        pdu=struct.pack(">BHH", READ_FUNCTION[span.table], span.first, count),
-        data_bytes=(count + 7) // 8 if bits else 2 * count,
-        signals=tuple(signal.index for signal in span.signals),
-        decoders=tuple(compile_decoder(signal, by_field, span.first, base, zone) for signal in span.signals),
-    )
+def _in_one_area(first: int, last: int, profile: ModbusProfile) -> bool:
+    areas = profile.limits.areas
+    low, high = first + profile.base, last + profile.base
+    return not areas or any(start <= low and high <= end for start, end in areas)

@@ -18,7 +18,8 @@ from control.instant import Instant
 from control.program import compile_site
 from control.scan import scan
 from control.state import initial_state
-from drivers.modbus.plan import plan_reads
+from drivers.modbus.parameters import Parameters
+from drivers.modbus.plan import DevicePlan
 from edge.cli.station import example_site
 from edge.store.spool import NewRecord, Spool
 from tests.bench.figures import figure, line
@@ -70,7 +71,8 @@ def _decode() -> None:
         loaded = load_site(path)
     compiled = loaded.profiles["D"]
     assert isinstance(compiled, ModbusProfile)
-    [read] = plan_reads("D", 1, list(loaded.signals.field), compiled, ZoneInfo("UTC"))
+    parameters = Parameters(lambda field, before, now: None)
+    [read] = DevicePlan(list(loaded.signals.field), compiled, ZoneInfo("UTC"), parameters).reads
     data = struct.pack(">100H", *range(100))
 
     def bare() -> list[tuple[int, Sample]]:

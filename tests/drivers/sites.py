@@ -52,7 +52,7 @@ def device(link: str, unit: int, poll: str = "30 ms", profile: object = None) ->
     return {"link": link, "unit": unit, "poll": poll, "profile": profile or BLOCKS}
 
 
-def table_of(fields: Fields, base: int = 0, limits: Mapping[str, int] | None = None) -> tuple[Site, SignalTable]:
+def table_of(fields: Fields, base: int = 0, limits: Mapping[str, object] | None = None) -> tuple[Site, SignalTable]:
     """The signals of one Modbus device ``D``, without a file."""
     profile = {"protocol": "modbus", "base": base, "limits": dict(limits or {}), "signals": dict(fields)}
     site = Site.model_validate(

@@ -11,7 +11,7 @@ from pymodbus.framer.rtu import FramerRTU
 from drivers.modbus.framing import Expected, Framing, RtuFraming, TcpFraming, crc
 
 REPLY = bytes.fromhex("03 0A 00 00 8D 41 00 00 8D 41 00 00")
-EXPECTED = Expected(unit=1, function=3, pdu_bytes=len(REPLY), transaction=7)
+EXPECTED = Expected(unit=1, start=REPLY[:2], pdu_bytes=len(REPLY))
 RTU_REPLY = bytes.fromhex("01 03 0A 00 00 8D 41 00 00 8D 41 00 00 C7 33")
 OTHER = bytes.fromhex("03 0A 11 11 11 11 11 11 11 11 11 11")
 
@@ -25,10 +25,18 @@ def rtu(pdu: bytes, unit: int = 1) -> bytes:
     return body + FramerRTU.compute_CRC(body).to_bytes(2, "big")
 
 
+def took(framing: Framing, data: bytes, expected: Expected | None = EXPECTED, transaction: int = 7) -> bytes | None:
+    """The reply found in ``data``, if there is one."""
+    replies = framing.feed(data, {transaction: expected} if expected is not None else {})
+    assert len(replies) <= 1
+    assert all(answered == transaction for answered, _ in replies)
+    return replies[0][1] if replies else None
+
+
 def fed(framing: Framing, stream: bytes, cuts: set[int] | None = None) -> list[bytes]:
     """The replies found in a stream that arrives cut at the given places."""
     places = sorted({0, len(stream), *(cut for cut in cuts or () if cut < len(stream))})
-    found = (framing.feed(stream[a:b], EXPECTED) for a, b in pairwise(places))
+    found = (took(framing, stream[a:b]) for a, b in pairwise(places))
     return [pdu for pdu in found if pdu is not None]
 
 
@@ -49,7 +57,7 @@ def test_a_tcp_reply_is_found_however_the_stream_is_cut(cuts: set[int]) -> None:
 
 def test_of_coalesced_tcp_replies_only_the_awaited_one_is_taken() -> None:
     framing = TcpFraming()
-    assert framing.feed(mbap(OTHER, 5) + mbap() + mbap(OTHER, 9), EXPECTED) == REPLY
+    assert took(framing, mbap(OTHER, 5) + mbap() + mbap(OTHER, 9)) == REPLY
     assert framing.counts.stray_bytes == 2 * len(mbap(OTHER))
 
 
@@ -66,31 +74,31 @@ def test_of_coalesced_tcp_replies_only_the_awaited_one_is_taken() -> None:
 )
 def test_a_tcp_reply_that_is_not_meant_is_dropped_and_counted(foreign: bytes) -> None:
     framing = TcpFraming()
-    assert framing.feed(foreign, EXPECTED) is None
+    assert took(framing, foreign) is None
     assert framing.counts.stray_bytes == len(foreign)
-    assert framing.feed(mbap(), EXPECTED) == REPLY
+    assert took(framing, mbap()) == REPLY
 
 
 def test_an_exception_answers_its_request() -> None:
-    assert TcpFraming().feed(mbap(b"\x83\x02"), EXPECTED) == b"\x83\x02"
+    assert took(TcpFraming(), mbap(b"\x83\x02")) == b"\x83\x02"
 
 
 def test_a_tcp_reply_of_another_length_is_handed_over_to_be_refused() -> None:
-    assert TcpFraming().feed(mbap(REPLY[:-2]), EXPECTED) == REPLY[:-2]
+    assert took(TcpFraming(), mbap(REPLY[:-2])) == REPLY[:-2]
 
 
 def test_a_tcp_reply_that_nobody_awaits_is_counted() -> None:
     framing = TcpFraming()
-    assert framing.feed(mbap(), None) is None
+    assert took(framing, mbap(), None) is None
     assert framing.counts.stray_bytes == len(mbap())
 
 
 def test_a_tcp_frame_cut_off_by_a_time_out_does_not_put_the_stream_out_of_step() -> None:
     framing = TcpFraming()
     late = mbap(OTHER, transaction=6)
-    assert framing.feed(late[:9], EXPECTED._replace(transaction=6)) is None
-    framing.clear()
-    assert framing.feed(late[9:] + mbap(), EXPECTED) == REPLY
+    assert took(framing, late[:9], transaction=6) is None
+    framing.given_up(7)
+    assert took(framing, late[9:] + mbap()) == REPLY
 
 
 @pytest.mark.parametrize(
@@ -99,7 +107,7 @@ def test_a_tcp_frame_cut_off_by_a_time_out_does_not_put_the_stream_out_of_step()
 )
 def test_bytes_that_are_no_modbus_tcp_end_the_connection(garbage: bytes) -> None:
     with pytest.raises(ValueError):
-        TcpFraming().feed(garbage, EXPECTED)
+        took(TcpFraming(), garbage)
 
 
 # -- RTU ------------------------------------------------------------------------------------------------------------
@@ -109,7 +117,7 @@ def test_rtu_frames_are_those_of_the_makers_manuals() -> None:
     framing = RtuFraming()
     assert framing.frame(1, bytes.fromhex("03 26 00 00 05"), 0) == bytes.fromhex("01 03 26 00 00 05 8E 81")
     assert framing.frame(1, bytes.fromhex("10 31 00 00 00 00"), 0) == bytes.fromhex("01 10 31 00 00 00 00 74 94")
-    assert framing.feed(RTU_REPLY, EXPECTED) == REPLY
+    assert took(framing, RTU_REPLY) == REPLY
 
 
 @given(st.binary(max_size=64))
@@ -132,7 +140,7 @@ def test_an_rtu_reply_is_found_after_noise_however_the_stream_is_cut(noise: byte
 
 def test_noise_that_looks_like_the_beginning_of_the_reply_is_skipped() -> None:
     framing = RtuFraming()
-    assert framing.feed(bytes.fromhex("01 03 0A 01 83") + RTU_REPLY, EXPECTED) == REPLY
+    assert took(framing, bytes.fromhex("01 03 0A 01 83") + RTU_REPLY) == REPLY
     assert framing.counts.stray_bytes == 5
 
 
@@ -147,24 +155,24 @@ def test_an_echo_as_long_as_the_reply_is_skipped() -> None:
     framing = RtuFraming()
     request = bytes.fromhex("01 00 00 00 18")
     reply = bytes.fromhex("01 03 AA BB CC")
-    awaited = Expected(1, 1, len(reply), 0)
-    assert framing.feed(framing.frame(1, request, 0) + rtu(reply), awaited) == reply
+    awaited = Expected(1, reply[:2], len(reply))
+    assert took(framing, framing.frame(1, request, 0) + rtu(reply), awaited) == reply
 
 
 def test_a_wrong_crc_is_no_reply_and_is_counted() -> None:
     framing = RtuFraming()
     broken = RTU_REPLY[:-1] + bytes([RTU_REPLY[-1] ^ 1])
-    assert framing.feed(broken, EXPECTED) is None
-    framing.clear()
+    assert took(framing, broken) is None
+    framing.given_up(7)
     assert (framing.counts.crc_errors, framing.counts.stray_bytes) == (1, len(broken))
-    assert framing.feed(RTU_REPLY, EXPECTED) == REPLY
+    assert took(framing, RTU_REPLY) == REPLY
 
 
 @given(st.integers(0, 8 * len(RTU_REPLY) - 1))
 def test_no_reply_with_a_turned_bit_is_taken(bit: int) -> None:
     broken = bytearray(RTU_REPLY)
     broken[bit // 8] ^= 1 << bit % 8
-    assert RtuFraming().feed(bytes(broken), EXPECTED) is None
+    assert took(RtuFraming(), bytes(broken)) is None
 
 
 @pytest.mark.parametrize(
@@ -172,8 +180,8 @@ def test_no_reply_with_a_turned_bit_is_taken(bit: int) -> None:
 )
 def test_an_rtu_frame_that_is_not_meant_is_no_reply(foreign: bytes) -> None:
     framing = RtuFraming()
-    assert framing.feed(foreign, EXPECTED) is None
-    assert framing.feed(RTU_REPLY, EXPECTED) == REPLY
+    assert took(framing, foreign) is None
+    assert took(framing, RTU_REPLY) == REPLY
 
 
 @given(st.sets(st.integers(1, 4)))
@@ -183,21 +191,21 @@ def test_an_rtu_exception_answers_its_request(cuts: set[int]) -> None:
 
 def test_what_comes_when_nothing_is_awaited_is_not_kept() -> None:
     framing = RtuFraming()
-    assert framing.feed(RTU_REPLY, None) is None
-    assert framing.feed(b"", EXPECTED) is None
+    assert took(framing, RTU_REPLY, None) is None
+    assert took(framing, b"") is None
     assert framing.counts.stray_bytes == len(RTU_REPLY)
 
 
 def test_half_a_frame_is_dropped_before_the_next_request() -> None:
     framing = RtuFraming()
-    assert framing.feed(rtu(OTHER)[:8], EXPECTED) is None
-    framing.clear()
-    assert framing.feed(rtu(OTHER)[8:] + RTU_REPLY, EXPECTED) == REPLY
+    assert took(framing, rtu(OTHER)[:8]) is None
+    framing.given_up(7)
+    assert took(framing, rtu(OTHER)[8:] + RTU_REPLY) == REPLY
 
 
 def test_endless_noise_is_not_hoarded() -> None:
     framing = RtuFraming()
     for _ in range(100):
-        assert framing.feed(b"\x55" * 100, EXPECTED) is None
-    assert framing.feed(RTU_REPLY, EXPECTED) == REPLY
+        assert took(framing, b"\x55" * 100) is None
+    assert took(framing, RTU_REPLY) == REPLY
     assert framing.counts.stray_bytes <= 100 * 100

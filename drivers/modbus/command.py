@@ -1,0 +1,476 @@
+"""What is done to a device, step by step: check, write, read back, confirm.
+
+Each act is a generator that says what to ask and when to wait, and is told what came of it; the bus carries it out.
+Steps without a ``Pause`` between them follow each other on the bus with nothing in between. A write is sent once: only
+a device that says that it has not taken it (06, busy) is asked again.
+"""
+
+import math
+import struct
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from config.command import Action, Command, Confirm, Expected
+from config.encoding import Table
+from config.errors import DeviceError
+from config.profile import ModbusProfile, ModbusSignal
+from config.sample import Sample, Value
+from config.signals import Signal
+from drivers.modbus.block import modbus
+from drivers.modbus.codec import encode, is_written
+from drivers.modbus.exceptions import ACKNOWLEDGE, BUSY, exception_text
+from drivers.modbus.plan import DevicePlan, Read
+from drivers.modbus.transaction import Outcome, Result
+from drivers.port import WriteResult
+
+BUSY_TRIES: Final = 4
+BUSY_PAUSE_S: Final = 0.2
+"""A device that is busy is asked again after this, then twice as long and so on, ``BUSY_TRIES`` times in all."""
+ACKNOWLEDGED_PAUSE_S: Final = 0.5
+ACKNOWLEDGED_TRIES: Final = 10
+"""A write that a device has acknowledged (05) and carries out later is read back so often, at this pause."""
+FEEDBACK_PAUSE_S: Final = 1.0
+ACK_PAUSE_S: Final = 0.2
+HEARTBEAT_RANGE: Final = 0x10000
+
+ReadSink = Callable[[Read, list[Sample]], None]
+
+
+class Ask(NamedTuple):
+    """A request, what its reply must begin with and how long that is."""
+
+    pdu: bytes
+    start: bytes
+    reply_bytes: int
+
+
+class Pause(NamedTuple):
+    """Nothing for so many seconds; the bus does other things."""
+
+    seconds: float
+
+
+Step = Ask | Pause | WriteResult
+"""A ``WriteResult`` answers who wanted the write; what follows is done for the record."""
+Procedure = Generator[Step, Result, None]
+_Part = Generator[Step, Result, str]
+"""Returns what went wrong, "" when nothing did."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What was compiled for a writable signal."""
+
+    signal: Signal
+    command: Command
+    read_back: Read | None
+    require: tuple[tuple[Signal, Value, Read], ...]
+    confirm: tuple[Signal, Read] | None
+    ack: tuple[Signal, Read] | None
+
+
+class DeviceCommands:
+    """What may be done to one device.
+
+    ``sink`` takes what is read on the way; ``unconfirmed`` is told what a signal was commanded and what its
+    feedback said instead ("" when it followed).
+    """
+
+    def __init__(
+        self,
+        signals: Sequence[Signal],
+        profile: ModbusProfile,
+        plan: DevicePlan,
+        sink: ReadSink,
+        unconfirmed: Callable[[Signal, str], None],
+    ) -> None:
+        self._profile = profile
+        self._sink = sink
+        self._unconfirmed = unconfirmed
+        self._by_field = {signal.field: signal for signal in signals}
+        self._allowed = allowed_addresses(profile)
+        self._orders = {s.index: self._order(s, plan) for s in signals if s.writable}
+        self._beat = 0
+
+    def write(self, signal: int, value: Value) -> Procedure:
+        """Commands a signal. Raises ``DeviceError`` for a value that cannot be written."""
+        order = self._orders[signal]
+        first = self._value_pdu(order.signal, value)
+        match order.command.kind:
+            case "level" | "latched":
+                return self._stand(order, value, first)
+            case "edge":
+                return self._pulse(order, value, first)
+            case "handshake":
+                return self._handshake(order, value, first)
+
+    def raw(self, pdu: bytes) -> Procedure:
+        """Sends a write as it stands. Raises ``DeviceError`` for a register that the profile does not list."""
+        self._check_allowed(pdu)
+        return self._raw(pdu)
+
+    def action(self, name: str) -> Procedure:
+        """Carries out an action of the profile. Raises ``DeviceError`` for one that it has not."""
+        action = self._profile.actions.get(name)
+        if action is None:
+            known = ", ".join(self._profile.actions) or "none"
+            raise DeviceError(f"no action '{name}'; this profile has: {known}")
+        return self._act(action)
+
+    @property
+    def has_start_up(self) -> bool:
+        """True when something is to be done each time the device begins to answer."""
+        return bool(self._profile.on_connect) or any(a.run == "on-connect" for a in self._profile.actions.values())
+
+    def start_up(self) -> Procedure:
+        """Sets what the profile wants set, if it reads otherwise (registers wear), and runs its actions."""
+        problems: list[str] = []
+        for field, wanted in self._profile.on_connect.items():
+            problems.append((yield from self._set_once(self._orders[self._by_field[field].index], wanted)))
+        for name, action in self._profile.actions.items():
+            if action.run == "on-connect":
+                failure = yield from self._send(Ask(action.request_pdu, action.reply_start, action.reply_length))
+                problems.append(f"{name}: {failure}" if failure else "")
+        text = "; ".join(filter(None, problems))
+        yield WriteResult(not text, None, text)
+
+    @property
+    def heartbeat_period(self) -> float | None:
+        """Seconds between two heartbeats, ``None`` for a device that wants none."""
+        watchdog = self._profile.watchdog
+        return watchdog.heartbeat.period if watchdog is not None and watchdog.heartbeat is not None else None
+
+    def heartbeat(self) -> Procedure:
+        """Tells the device that its master lives."""
+        assert self._profile.watchdog is not None
+        heartbeat = self._profile.watchdog.heartbeat
+        assert heartbeat is not None
+        signal = self._by_field[heartbeat.signal]
+        self._beat = (self._beat + 1) % HEARTBEAT_RANGE
+        number = {"alternate": self._beat % 2, "count": self._beat, "repeat": 1}[heartbeat.pattern]
+        value: Value = bool(number % 2) if signal.kind == "bool" else number * signal.factor + signal.bias
+        failure = yield from self._send_value(signal, self._value_pdu(signal, value), [])
+        yield WriteResult(not failure, None, failure)
+
+    # -- the kinds of command ----------------------------------------------------------------------------------------
+
+    def _stand(self, order: _Order, value: Value, pdu: bytes) -> Procedure:
+        """The register holds the demand, or takes it as a standing order."""
+        failure = yield from self._prepared(order, value)
+        if failure:
+            yield WriteResult(False, None, failure)
+            return
+        acknowledged: list[bool] = []
+        failure = yield from self._send_value(order.signal, pdu, acknowledged)
+        if failure:
+            yield WriteResult(False, None, failure)
+            return
+        if order.read_back is not None:
+            result = yield from self._read_back(order, value, patient=bool(acknowledged))
+            yield result
+            if not result.ok:
+                return
+        else:
+            yield WriteResult(True, None, "taken; its feedback is awaited")
+        yield from self._confirmed(order, value)
+
+    def _pulse(self, order: _Order, value: Value, pdu: bytes) -> Procedure:
+        """On for a moment, then off again."""
+        failure = yield from self._prepared(order, value)
+        failure = failure or (yield from self._send_value(order.signal, pdu, []))
+        if not failure and value:
+            yield Pause(order.command.width)
+            failure = yield from self._send_value(order.signal, self._value_pdu(order.signal, False), [])
+        yield WriteResult(not failure, None, failure)
+        if not failure:
+            yield from self._confirmed(order, value)
+
+    def _handshake(self, order: _Order, value: Value, pdu: bytes) -> Procedure:
+        """On until the device says that it has seen it, then off until it says so."""
+        failure = yield from self._prepared(order, value)
+        failure = failure or (yield from self._send_value(order.signal, pdu, []))
+        if not failure and value:
+            failure = yield from self._acked(order, True)
+            # Taken back in any case: a bit left standing would do it again at the device's next start.
+            off = yield from self._send_value(order.signal, self._value_pdu(order.signal, False), [])
+            failure = failure or off or (yield from self._acked(order, False))
+        yield WriteResult(not failure, None, failure)
+
+    def _raw(self, pdu: bytes) -> Procedure:
+        failure = yield from self._send(_write_ask(pdu))
+        yield WriteResult(not failure, None, failure)
+
+    def _act(self, action: Action) -> Procedure:
+        failure = yield from self._send(Ask(action.request_pdu, action.reply_start, action.reply_length))
+        yield WriteResult(not failure, None, failure)
+
+    # -- the parts they are made of ----------------------------------------------------------------------------------
+
+    def _prepared(self, order: _Order, value: Value) -> _Part:
+        """What must hold and be written before."""
+        safe = order.command.safe
+        if safe is None or not _same(value, _canonical(order.signal, safe)):
+            failure = yield from self._required(order)
+            if failure:
+                return failure
+        unlock = self._profile.writing.unlock
+        if unlock is not None:
+            address = unlock.address - self._profile.base
+            failure = yield from self._send(_write_ask(struct.pack(">BHH", 6, address, unlock.value)))
+            if failure:
+                return f"the write key: {failure}"
+        if order.command.prepare is not None and value is True:
+            data = struct.pack(">H", order.command.prepare)
+            failure = yield from self._send(_write_ask(self._register_pdu(modbus(order.signal), data)))
+            if failure:
+                return f"its first step: {failure}"
+        return ""
+
+    def _required(self, order: _Order) -> _Part:
+        for signal, wanted, read in order.require:
+            sample = yield from self._seen(signal, read)
+            if sample is None or not sample.good:
+                return f"{signal.name} could not be read, and must be {_shown(wanted)} first"
+            if not _same(sample.value, wanted):
+                return f"{signal.name} is {_shown(sample.value)}, and must be {_shown(wanted)} first"
+        return ""
+
+    def _send(self, ask: Ask, acknowledged: list[bool] | None = None) -> _Part:
+        """Sends until the device has taken it; one that is busy has not."""
+        for attempt in range(BUSY_TRIES):
+            if attempt:
+                yield Pause(BUSY_PAUSE_S * 2 ** (attempt - 1))
+            result = yield ask
+            code = result.pdu[1] if result.outcome is Outcome.EXCEPTION else 0
+            if code == ACKNOWLEDGE:
+                # It carries the order out later: sending it again would be a second order.
+                if acknowledged is not None:
+                    acknowledged.append(True)
+                return ""
+            if code != BUSY:
+                return _failure(result)
+        return f"refused {BUSY_TRIES} times with {exception_text(BUSY)}"
+
+    def _send_value(self, signal: Signal, pdu: bytes, acknowledged: list[bool]) -> _Part:
+        definition = modbus(signal)
+        if definition.bit is None or self._profile.writing.bits == "mask":
+            return (yield from self._send(_write_ask(pdu), acknowledged))
+        address = definition.address - self._profile.base
+        result = yield Ask(struct.pack(">BHH", 3, address, 1), b"\x03\x02", 4)
+        failure = _failure(result)
+        if failure:
+            return f"its register could not be read before: {failure}"
+        [wanted] = struct.unpack(">H", pdu)
+        mask = _bit_mask(definition)
+        word = struct.unpack(">H", result.pdu[2:])[0] & ~mask | wanted & mask
+        data = struct.pack(">H", word)
+        return (yield from self._send(_write_ask(self._register_pdu(definition, data)), acknowledged))
+
+    def _read_back(self, order: _Order, value: Value, *, patient: bool) -> Generator[Step, Result, WriteResult]:
+        assert order.read_back is not None
+        sample: Sample | None = None
+        for attempt in range(ACKNOWLEDGED_TRIES if patient else 1):
+            if attempt or patient:
+                yield Pause(ACKNOWLEDGED_PAUSE_S)
+            sample = yield from self._seen(order.signal, order.read_back)
+            if sample is not None and is_written(order.signal, sample.value, value):
+                return WriteResult(True, sample.value)
+        if sample is None:
+            return WriteResult(False, None, "written, but it could not be read back")
+        detail = f"wrote {value!r}, read back {sample.value!r}"
+        why = yield from self._required(order)
+        return WriteResult(False, sample.value, f"{detail}; {why}" if why else detail)
+
+    def _confirmed(self, order: _Order, value: Value) -> Procedure:
+        """Looks for the feedback until it follows or its time is up."""
+        if order.confirm is None or order.command.confirm is None:
+            return
+        confirm, (signal, read) = order.command.confirm, order.confirm
+        left, sample = confirm.within, None
+        while left > 0:
+            pause = min(FEEDBACK_PAUSE_S, left)
+            yield Pause(pause)
+            left -= pause
+            sample = yield from self._seen(signal, read)
+            if sample is not None and sample.good and _follows(confirm, signal, sample.value, value):
+                self._unconfirmed(order.signal, "")
+                return
+        seen = "could not be read" if sample is None or not sample.good else f"is {_shown(sample.value)}"
+        self._unconfirmed(
+            order.signal, f"{_shown(value)} was commanded, {signal.name} {seen} after {confirm.within:g} s"
+        )
+
+    def _acked(self, order: _Order, wanted: bool) -> _Part:
+        assert order.ack is not None
+        signal, read = order.ack
+        for _ in range(max(int(order.command.within / ACK_PAUSE_S), 1)):
+            sample = yield from self._seen(signal, read)
+            if sample is not None and sample.good and sample.value is wanted:
+                return ""
+            yield Pause(ACK_PAUSE_S)
+        return f"{signal.name} did not become {_shown(wanted)} within {order.command.within:g} s"
+
+    def _set_once(self, order: _Order, wanted: Expected) -> _Part:
+        signal = order.signal
+        value = _canonical(signal, wanted)
+        if order.read_back is None:
+            return f"{signal.name} cannot be read"
+        sample = yield from self._seen(signal, order.read_back)
+        if sample is not None and sample.good and is_written(signal, sample.value, value):
+            return ""
+        failure = yield from self._prepared(order, value)
+        failure = failure or (yield from self._send_value(signal, self._value_pdu(signal, value), []))
+        if failure:
+            return f"{signal.name}: {failure}"
+        result = yield from self._read_back(order, value, patient=False)
+        return "" if result.ok else f"{signal.name}: {result.detail}"
+
+    def _seen(self, signal: Signal, read: Read) -> Generator[Step, Result, Sample | None]:
+        """A fresh reading of a signal; ``None`` when there was no reply to decode."""
+        result = yield Ask(read.pdu, read.reply_start, read.reply_bytes)
+        if result.outcome is not Outcome.REPLY:
+            return None
+        samples = read.decode(result.pdu[2:], result.at)
+        self._sink(read, samples)
+        return samples[read.signals.index(signal.index)]
+
+    # -- what is sent ------------------------------------------------------------------------------------------------
+
+    def _order(self, signal: Signal, plan: DevicePlan) -> _Order:
+        command = modbus(signal).command or Command()
+
+        def seen(field: str) -> tuple[Signal, Read]:
+            return self._by_field[field], plan.of([field])[0]
+
+        return _Order(
+            signal=signal,
+            command=command,
+            read_back=plan.of([signal.field])[0] if modbus(signal).readable else None,
+            require=tuple(
+                (self._by_field[field], _canonical(self._by_field[field], wanted), seen(field)[1])
+                for field, wanted in command.require.items()
+            ),
+            confirm=seen(command.confirm.signal) if command.confirm is not None else None,
+            ack=seen(command.ack) if command.ack is not None else None,
+        )
+
+    def _value_pdu(self, signal: Signal, value: Value) -> bytes:
+        """The write of a value; of one bit of a register its mask write, or just the register's word with it.
+
+        Raises ``DeviceError``.
+        """
+        definition = modbus(signal)
+        address = definition.address - self._profile.base
+        if signal.kind == "bool" and not isinstance(value, bool):
+            raise DeviceError(f"{signal.name}: {value!r} is not on or off")
+        if definition.table is Table.COIL:
+            return self._coil_pdu(address, bool(value))
+        if definition.bit is not None:
+            mask = _bit_mask(definition)
+            if self._profile.writing.bits == "mask":
+                return struct.pack(">BHHH", 22, address, 0xFFFF ^ mask, mask if value else 0)
+            return struct.pack(">H", mask if value else 0)
+        return self._register_pdu(definition, encode(signal, value))
+
+    def _coil_pdu(self, address: int, on: bool) -> bytes:
+        if self._profile.writing.coils == "multiple":
+            return struct.pack(">BHHBB", 15, address, 1, 1, on)
+        return struct.pack(">BHH", 5, address, 0xFF00 if on else 0)
+
+    def _register_pdu(self, definition: ModbusSignal, data: bytes) -> bytes:
+        address, count = definition.address - self._profile.base, len(data) // 2
+        if count == 1 and self._profile.writing.registers != "multiple":
+            return b"\x06" + struct.pack(">H", address) + data
+        return struct.pack(">BHHB", 16, address, count, len(data)) + data
+
+    def _check_allowed(self, pdu: bytes) -> None:
+        table, addresses = written_addresses(pdu)
+        refused = [address for address in addresses if (table, address) not in self._allowed]
+        if refused:
+            raise DeviceError(
+                f"{table} {refused[0]} (on the wire) is not in the profile's list of what may be written: "
+                "no writable signal stands there, and 'writing.allow' does not name it"
+            )
+
+
+def allowed_addresses(profile: ModbusProfile) -> frozenset[tuple[Table, int]]:
+    """Every coil and register of a device that may be written, as on the wire."""
+    allowed = {
+        (signal.table, address - profile.base)
+        for signal in profile.signals.values()
+        if signal.writable
+        for address in range(signal.address, signal.address + signal.registers)
+    }
+    for span in profile.writing.allow:
+        allowed |= {(span.table, address - profile.base) for address in range(span.first, span.last + 1)}
+    return frozenset(allowed)
+
+
+def written_addresses(pdu: bytes) -> tuple[Table, range]:
+    """What a write request changes, as on the wire. Raises ``DeviceError`` for one that is no write we know."""
+    if len(pdu) >= 5:
+        function, address, number = struct.unpack_from(">BHH", pdu)
+        match function:
+            case 5 | 6 if len(pdu) == 5:
+                return (Table.COIL if function == 5 else Table.HOLDING), range(address, address + 1)
+            case 15 | 16 if number and len(pdu) > 6 and len(pdu) == 6 + pdu[5]:
+                return (Table.COIL if function == 15 else Table.HOLDING), range(address, address + number)
+            case 22 if len(pdu) == 7:
+                return Table.HOLDING, range(address, address + 1)
+    raise DeviceError(f"{pdu.hex(' ')} is no whole write request of function 05, 06, 15, 16 or 22")
+
+
+def _write_ask(pdu: bytes) -> Ask:
+    """A write, and its reply: the address and value, or count, that were sent; of a mask write all of it."""
+    start = pdu if pdu[0] == 22 else pdu[:5]
+    return Ask(pdu, start, len(start))
+
+
+def _failure(result: Result) -> str:
+    match result.outcome:
+        case Outcome.REPLY:
+            return ""
+        case Outcome.EXCEPTION:
+            return f"refused with {exception_text(result.pdu[1])}"
+        case Outcome.MALFORMED:
+            return f"malformed reply {result.pdu.hex(' ')}"
+        case Outcome.TIMEOUT:
+            return "no reply"
+        case Outcome.LOST:
+            return "connection lost"
+
+
+def _bit_mask(definition: ModbusSignal) -> int:
+    """The bit of a signal in its register as it travels, high byte first."""
+    assert definition.bit is not None
+    mask = 1 << definition.bit
+    low_first = definition.order in ("DCBA", "BADC")
+    return (mask >> 8 | mask << 8) & 0xFFFF if low_first else mask
+
+
+def _follows(confirm: Confirm, signal: Signal, seen: Value, demanded: Value) -> bool:
+    if isinstance(demanded, bool):
+        return seen is (demanded is not confirm.inverted)
+    if isinstance(seen, int | float) and isinstance(demanded, int | float):
+        return abs(seen - demanded) <= confirm.tolerance * abs(signal.factor) + 1e-9
+    return seen == demanded
+
+
+def _canonical(signal: Signal, wanted: Expected) -> Value:
+    """What a profile says in the unit of the instrument, as the signal's samples have it."""
+    if signal.kind != "number" or isinstance(wanted, bool | str):
+        return wanted
+    return wanted * signal.factor + signal.bias
+
+
+def _same(seen: Value, wanted: Value) -> bool:
+    if isinstance(wanted, bool) or isinstance(seen, bool):
+        return seen is wanted
+    if isinstance(wanted, float | int) and isinstance(seen, float | int):
+        return math.isclose(seen, wanted, rel_tol=1e-9, abs_tol=1e-12)
+    return seen == wanted
+
+
+def _shown(value: Value) -> str:
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)

@@ -1,0 +1,131 @@
+"""Books the outcome of every request to the unit it was meant for, and concludes what to do about unit and link."""
+
+import asyncio
+from collections.abc import Callable, Collection
+from typing import Final
+
+import structlog
+
+from config.sample import Reason, bad
+from config.site import ModbusLink, ModbusTcpLink
+from drivers.modbus.exceptions import GATEWAY_PATH, GATEWAY_SILENT, exception_text
+from drivers.modbus.transaction import Outcome, Result
+from drivers.modbus.unit import DOWN_AFTER, Unit
+from drivers.port import Sink
+
+RECONNECT_AFTER: Final = 2
+"""Unanswered requests in a row, of units that had not been down, after which a TCP connection counts as half-open."""
+REOPEN_AFTER_S: Final = 60.0
+"""A serial port on which nobody has answered for so long is closed and opened: USB adapters lose their way."""
+
+log = structlog.get_logger(__name__)
+
+
+class Health:
+    """How the units of one link do.
+
+    ``sink`` takes the readings of a unit that has gone down. ``online`` is called when a unit begins to answer, with
+    true after it was down, ``reconnect`` with the reason when the connection is to be opened anew.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        link: ModbusLink,
+        units: Collection[Unit],
+        sink: Sink,
+        online: Callable[[Unit, bool], None],
+        reconnect: Callable[[str], None],
+    ) -> None:
+        self._name = name
+        self._link = link
+        self._units = units
+        self._sink = sink
+        self._online = online
+        self._reconnect = reconnect
+        self._silent_in_a_row = 0
+        self._heard_at = float("-inf")
+
+    def connected(self) -> None:
+        """The link has been opened: what is held is tried at once."""
+        self._silent_in_a_row = 0
+        self._heard_at = asyncio.get_running_loop().time()
+        for unit in self._units:
+            unit.held_until = 0.0
+
+    def disconnected(self) -> None:
+        """The link is down, and with it every unit."""
+        for unit in self._units:
+            self._unit_bad(unit)
+
+    def book(self, unit: Unit, result: Result, timeout: float) -> None:
+        """Takes the outcome of a request that was awaited for ``timeout`` seconds at most."""
+        status = unit.status
+        match result.outcome:
+            case Outcome.REPLY:
+                status.replies += 1
+                status.round_trips.append(result.took)
+                self._answered(unit, result.at)
+            case Outcome.EXCEPTION:
+                status.exceptions += 1
+                code = result.pdu[1]
+                if code in (GATEWAY_PATH, GATEWAY_SILENT):
+                    # The gateway answers for a unit that does not: the unit is silent, the connection is in order.
+                    self._silent_in_a_row = 0
+                    self._missed(unit, result.at, result.took)
+                    self._silent_in_a_row = 0
+                else:
+                    self._answered(unit, result.at)
+                status.last_error = exception_text(code)
+            case Outcome.MALFORMED:
+                status.malformed += 1
+                status.last_error = f"malformed reply {result.pdu.hex(' ')}"
+            case Outcome.TIMEOUT:
+                status.timeouts += 1
+                status.last_error = f"no reply within {timeout:.3g} s"
+                self._missed(unit, result.at, timeout)
+            case Outcome.LOST:
+                return
+
+    def _answered(self, unit: Unit, at: float) -> None:
+        self._silent_in_a_row = 0
+        self._heard_at = at
+        was_down = unit.down
+        unit.answered()
+        if unit.status.online:
+            return
+        unit.status.online = True
+        unit.status.last_error = ""
+        log.info("device answers", device=unit.device, link=self._name)
+        if was_down:
+            # A cabinet whose power is back has more than one unit in it.
+            for other in self._units:
+                other.held_until = 0.0
+        self._online(unit, was_down)
+
+    def _missed(self, unit: Unit, at: float, timeout: float) -> None:
+        """Decides how long to leave the unit, or the connection, alone."""
+        others = [other for other in self._units if other is not unit]
+        down = sum(other.down for other in others)
+        # One unit known to be down says nothing of the connection, as long as another answers.
+        telling = not unit.down or down == len(others)
+        unit.missed(at, timeout, self._link.retry, down, others_answer=down < len(others))
+        if unit.silent == DOWN_AFTER:
+            log.warning("device does not answer", device=unit.device, link=self._name)
+        if unit.down:
+            unit.parameters.forget()
+            self._unit_bad(unit)
+        self._silent_in_a_row += telling
+        loop = asyncio.get_running_loop()
+        if isinstance(self._link, ModbusTcpLink):
+            if self._silent_in_a_row >= RECONNECT_AFTER:
+                self._silent_in_a_row = 0
+                loop.call_soon(self._reconnect, "no answer: the connection counts as half open")
+        elif at - self._heard_at > max(REOPEN_AFTER_S, 2 * self._link.retry):
+            self._heard_at = at
+            loop.call_soon(self._reconnect, "no answer from anybody: the port is opened anew")
+
+    def _unit_bad(self, unit: Unit) -> None:
+        unit.status.online = False
+        at = asyncio.get_running_loop().time()
+        self._sink(unit.signals, [bad(Reason.NO_COMMUNICATION, at)] * len(unit.signals))

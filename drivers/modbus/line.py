@@ -1,0 +1,267 @@
+"""The way to the units of a link: opens it, keeps it open, and sends one request after the other as the line allows.
+
+It keeps the silence that a serial line needs before a frame, computes each deadline from line speed and device, and
+sees to it that a late reply can never be taken for the answer to a later request (``unit``).
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import structlog
+
+from config.errors import LinkError
+from config.site import ModbusLink
+from drivers.modbus.framing import Expected
+from drivers.modbus.transaction import Done, Exchange, Outcome, Result
+from drivers.modbus.transport import connect, has_transaction_ids, line_timing
+from drivers.modbus.unit import Unit
+from drivers.port import LinkStatus
+
+FIRST_RECONNECT_S: Final = 0.2
+READ_START: Final = 2
+"""A read's reply is told by two bytes; that of a write by what was written, so that a late one does no harm."""
+BROADCAST_PAUSE_S: Final = 0.2
+"""What devices get to carry out a broadcast (MODBUS over Serial Line V1.02, 2.4.1: 100 to 200 ms)."""
+
+log = structlog.get_logger(__name__)
+
+
+class _Wanted(NamedTuple):
+    """A request that waits until nothing can be taken for its reply."""
+
+    unit: Unit
+    pdu: bytes
+    start: bytes
+    reply_bytes: int
+    timeout: float
+    done: Done
+    context: Any
+
+
+class Line:
+    """One link.
+
+    ``up`` and ``down`` are called when it has opened and ended, ``free`` when it may take a request again, ``book``
+    with the outcome of every request and the time, in seconds, that it was awaited.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        link: ModbusLink,
+        up: Callable[[], None],
+        down: Callable[[str], None],
+        free: Callable[[], None],
+        book: Callable[[Unit, Result, float], None],
+    ) -> None:
+        self._name = name
+        self._link = link
+        self._up = up
+        self._down = down
+        self._free = free
+        self._book = book
+        self._timing = line_timing(link)
+        self._has_ids = has_transaction_ids(link)
+        self._exchange: Exchange | None = None
+        self._gone = asyncio.Event()
+        self._needed = asyncio.Event()
+        self._resting = False
+        self._ended = False
+        self._answered = False
+        self._quiet_until = float("-inf")
+        self._next: _Wanted | None = None
+        self._next_timer: asyncio.TimerHandle | None = None
+        self._requests = 0
+        self._past = LinkStatus()
+        self.status = LinkStatus()
+
+    @property
+    def connected(self) -> bool:
+        """True while requests can be sent, or could be after a moment's connecting."""
+        return self.status.connected
+
+    @property
+    def idle(self) -> bool:
+        """True when nothing is awaited."""
+        return self._exchange is None or (self._exchange.idle and self._next is None)
+
+    def count(self) -> None:
+        """Brings the figures in ``status`` up to date."""
+        status, past = self.status, self._past
+        status.busy_s = past.busy_s + self._requests * self._timing.silence_s
+        status.stray_bytes, status.crc_errors = past.stray_bytes, past.crc_errors
+        if self._exchange is not None:
+            counts = self._exchange.counts
+            status.busy_s += self._exchange.busy_s
+            status.stray_bytes += counts.stray_bytes
+            status.crc_errors += counts.crc_errors + counts.echo_errors
+
+    async def run(self) -> None:
+        """Keeps the link open until cancelled."""
+        delay = FIRST_RECONNECT_S
+        try:
+            while True:
+                self._gone.clear()
+                self._answered = False
+                try:
+                    self._exchange = await connect(self._link, self._lost)
+                except LinkError as error:
+                    self._ended_because(error.message)
+                else:
+                    self._opened()
+                    await self._gone.wait()
+                if self._resting:
+                    await self._needed.wait()
+                    delay = FIRST_RECONNECT_S
+                    continue
+                if self._answered:
+                    delay = FIRST_RECONNECT_S
+                await asyncio.sleep(delay * random.uniform(0.8, 1.2))
+                delay = min(delay * 2, self._link.retry)
+        finally:
+            self._ended = True
+            self.close("the driver was stopped")
+
+    def ready_at(self, now: float) -> float | None:
+        """When a request may be sent: in the past for now, ``None`` when first a reply or a connection must come."""
+        if self._exchange is None or not self._exchange.free or self._next is not None:
+            return None
+        return max(self._exchange.last_byte_at + self._timing.silence_s, self._quiet_until)
+
+    def timeout(self, unit: Unit, request_bytes: int, reply_bytes: int) -> float:
+        """How long a reply is awaited, in seconds: its time on the line and in the device, and the link's margin."""
+        return self._timing.transfer_s(request_bytes, reply_bytes) + unit.response_delay + self._link.timeout
+
+    def request(
+        self, unit: Unit, pdu: bytes, start: bytes, reply_bytes: int, timeout: float, done: Done, context: Any
+    ) -> None:
+        """Asks a unit; ``done`` is called once. To be called only when ``ready_at`` allows it.
+
+        If a late reply of the unit could be taken for this one's, it is asked something else first; if that is not
+        answered, neither was this.
+        """
+        assert self._exchange is not None
+        loop = asyncio.get_running_loop()
+        self._requests += 1
+        if not self._has_ids and unit.may_be_late(start, loop.time()):
+            self._clear_up(_Wanted(unit, pdu, start, reply_bytes, timeout, done, context))
+            return
+        expected = Expected(unit.answers_as, start, reply_bytes)
+        self._exchange.request(unit.number, pdu, expected, timeout, self._asked, (unit, start, timeout, done, context))
+
+    def broadcast(self, pdu: bytes) -> None:
+        """Sends to every unit; nobody answers."""
+        assert self._exchange is not None
+        self._requests += 1
+        self._exchange.send(0, pdu)
+        self._quiet_until = asyncio.get_running_loop().time() + BROADCAST_PAUSE_S
+
+    def rest(self) -> None:
+        """Gives the connection up until ``need``."""
+        if self._exchange is not None:
+            self._resting = True
+            self._needed.clear()
+            self._exchange.close("the round is done")
+
+    def need(self) -> None:
+        """Opens the connection again if it rests."""
+        self._needed.set()
+
+    def close(self, why: str) -> None:
+        """Ends the connection at once; ``run`` opens it anew."""
+        if self._exchange is not None:
+            self._exchange.close(why)
+
+    # -- opening and ending ------------------------------------------------------------------------------------------
+
+    def _opened(self) -> None:
+        self.status.connects += 1
+        if self._resting:
+            self._resting = False
+            self._free()
+            return
+        log.info("link up", link=self._name)
+        self.status.connected = True
+        self.status.last_error = ""
+        self._up()
+
+    def _lost(self, why: str) -> None:
+        """The exchange has ended; every awaited reply was given up before this is called."""
+        self.count()
+        self._past.busy_s = self.status.busy_s - self._requests * self._timing.silence_s
+        self._past.stray_bytes, self._past.crc_errors = self.status.stray_bytes, self.status.crc_errors
+        self._exchange = None
+        if self._next_timer is not None:
+            self._next_timer.cancel()
+            self._next_timer = None
+        wanted, self._next = self._next, None
+        if wanted is not None:
+            wanted.done(wanted.context, Result(Outcome.LOST, b"", asyncio.get_running_loop().time(), 0.0))
+        if not self._resting and not self._ended:
+            self._ended_because(why)
+        self._gone.set()
+
+    def _ended_because(self, why: str) -> None:
+        if why != self.status.last_error:
+            log.warning("link down", link=self._name, error=why)
+        self._resting = False
+        self.status.connected = False
+        self.status.last_error = why
+        self._down(why)
+
+    # -- late replies ------------------------------------------------------------------------------------------------
+
+    def _clear_up(self, wanted: _Wanted) -> None:
+        """Asks what no late reply can be taken for, and then what is wanted."""
+        assert self._exchange is not None
+        loop = asyncio.get_running_loop()
+        read = wanted.unit.unlike(loop.time(), wanted.timeout)
+        if read is None:
+            # Nothing can be told apart: the unit is left alone until its late reply must have come.
+            loop.call_soon(self._gave_up, wanted, Result(Outcome.TIMEOUT, b"", loop.time(), 0.0))
+            return
+        expected = Expected(wanted.unit.answers_as, read.reply_start, read.reply_bytes)
+        self._exchange.request(
+            wanted.unit.number, read.pdu, expected, wanted.timeout, self._cleared, (read.reply_start, wanted)
+        )
+
+    def _cleared(self, context: tuple[bytes, _Wanted], result: Result) -> None:
+        start, wanted = context
+        self._note(wanted.unit, start, result, wanted.timeout)
+        if result.outcome in (Outcome.TIMEOUT, Outcome.LOST):
+            self._gave_up(wanted, result)
+            return
+        # The line needs its silence first.
+        self._next = wanted
+        self._next_timer = asyncio.get_running_loop().call_later(self._timing.silence_s, self._send_next)
+
+    def _send_next(self) -> None:
+        wanted, self._next, self._next_timer = self._next, None, None
+        assert wanted is not None
+        self.request(*wanted)
+
+    def _gave_up(self, wanted: _Wanted, result: Result) -> None:
+        wanted.done(wanted.context, result)
+        self._free()
+
+    def _asked(self, context: tuple[Unit, bytes, float, Done, Any], result: Result) -> None:
+        unit, start, timeout, done, inner = context
+        self._note(unit, start, result, timeout)
+        done(inner, result)
+        self._free()
+
+    def _note(self, unit: Unit, start: bytes, result: Result, timeout: float) -> None:
+        self._book(unit, result, timeout)
+        match result.outcome:
+            case Outcome.REPLY | Outcome.MALFORMED:
+                self._answered = True
+                unit.heard(start, exception=False)
+            case Outcome.EXCEPTION:
+                self._answered = True
+                unit.heard(start, exception=True)
+            case Outcome.TIMEOUT if len(start) == READ_START:
+                unit.may_still_answer(start)
+            case _:
+                return

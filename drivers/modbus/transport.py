@@ -1,0 +1,139 @@
+"""Opens the connection of a Modbus link: TCP, TLS, a serial port, or serial frames over TCP."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Final, NamedTuple, cast
+
+from pymodbus.transport.serialtransport import SerialTransport, create_serial_connection
+
+from config.errors import LinkError
+from config.site import ModbusLink, ModbusRtuLink, ModbusTcpLink, Tls
+from drivers.modbus.framing import CRC_BYTES, Framing, RtuFraming, TcpFraming
+from drivers.modbus.transaction import Exchange
+
+BITS_PER_CHARACTER: Final = 11
+"""Start, eight data, parity or second stop, stop (MODBUS over Serial Line V1.02, 2.5.1)."""
+FAST_LINE_BAUD: Final = 19200
+FAST_LINE_SILENCE_S: Final = 0.00175
+"""Above 19,200 baud the silence between frames is fixed (V1.02, 2.5.1.1)."""
+CLOCK_TICK_S: Final = 0.001
+"""A loop may count in milliseconds: so much may be missing of a wait."""
+KEEP_ALIVE: Final = ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
+"""Seconds until a silent peer is asked by the kernel, between two such questions, and how many: gone after 25 s."""
+
+
+class LineTiming(NamedTuple):
+    """What a line adds: seconds per byte (0 on TCP) and the silence needed before a frame."""
+
+    byte_s: float
+    silence_s: float
+
+    def transfer_s(self, request_pdu: int, reply_pdu: int) -> float:
+        """How long a request and its reply take on the line."""
+        return (request_pdu + reply_pdu + 2 * (1 + CRC_BYTES)) * self.byte_s
+
+
+def line_timing(link: ModbusLink) -> LineTiming:
+    """The timing of a link: t3.5 by baud rate, and at least the turnaround that the site asks for."""
+    line = link.line if isinstance(link, ModbusTcpLink) else link
+    if line is None:
+        return LineTiming(0.0, 0.0)
+    byte_s = BITS_PER_CHARACTER / line.baudrate
+    silence = FAST_LINE_SILENCE_S if line.baudrate > FAST_LINE_BAUD else 3.5 * byte_s
+    return LineTiming(byte_s, max(silence, line.turnaround) + CLOCK_TICK_S)
+
+
+def framing_of(link: ModbusLink) -> Framing:
+    """A new framing for a new connection."""
+    if isinstance(link, ModbusRtuLink):
+        return RtuFraming(echo=link.local_echo)
+    return RtuFraming() if link.framing == "rtu" else TcpFraming(strict=link.strict_ids)
+
+
+def has_transaction_ids(link: ModbusLink) -> bool:
+    """True when a reply names its request; on serial frames a late one looks like the next."""
+    return isinstance(link, ModbusTcpLink) and link.framing == "tcp"
+
+
+async def connect(link: ModbusLink, lost: Callable[[str], None]) -> Exchange:
+    """Opens a link. Raises ``LinkError`` when that fails or takes longer than the link's time-out."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(link.timeout):
+            if isinstance(link, ModbusTcpLink):
+                return await _connect_tcp(link, loop, lost)
+            return await _open_serial(link, loop, lost)
+    except TimeoutError as error:
+        raise LinkError(f"no connection within {link.timeout:g} s") from error
+    except ssl.SSLCertVerificationError as error:
+        raise LinkError(f"the server's certificate is refused: {error.verify_message}") from error
+    except (OSError, ValueError) as error:  # ssl.SSLError and pyserial's SerialException are OSErrors
+        raise LinkError(str(error)) from error
+
+
+async def _connect_tcp(link: ModbusTcpLink, loop: asyncio.AbstractEventLoop, lost: Callable[[str], None]) -> Exchange:
+    tls = tls_context(link.tls) if link.tls is not None else None
+    name = (link.tls.server_name or link.host) if link.tls is not None else None
+    transport, exchange = await loop.create_connection(
+        lambda: Exchange(framing_of(link), loop, lost, link.in_flight),
+        link.host,
+        link.port,
+        ssl=tls,
+        server_hostname=name,
+    )
+    _keep_alive(transport)
+    return exchange
+
+
+def tls_context(tls: Tls) -> ssl.SSLContext:
+    """The TLS settings of a link: at least 1.2, and the server's certificate is always checked.
+
+    Raises ``OSError`` (``ssl.SSLError`` is one) for files that cannot be used.
+    """
+    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(tls.ca_file))
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if tls.cert_file is not None and tls.key_file is not None:
+        context.load_cert_chain(tls.cert_file, tls.key_file)
+    return context
+
+
+def _keep_alive(transport: asyncio.Transport) -> None:
+    handle = transport.get_extra_info("socket")
+    if handle is None:
+        return
+    with contextlib.suppress(OSError):  # a kernel without one of these options goes without
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in KEEP_ALIVE:
+            handle.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+async def _open_serial(link: ModbusRtuLink, loop: asyncio.AbstractEventLoop, lost: Callable[[str], None]) -> Exchange:
+    transport, protocol = await create_serial_connection(
+        loop,
+        lambda: Exchange(framing_of(link), loop, lost),
+        link.port,
+        baudrate=link.baudrate,
+        bytesize=8,
+        parity=link.parity,
+        stopbits=link.stopbits,
+        timeout=0,
+    )
+    exchange = cast("Exchange", protocol)
+    try:
+        await exchange.made  # the serial transport announces itself some loop steps later
+        _low_latency(cast("SerialTransport", transport))
+    except BaseException:
+        transport.abort()
+        raise
+    return exchange
+
+
+def _low_latency(transport: SerialTransport) -> None:
+    """USB adapters gather what arrives for 16 ms unless they are told not to; other ports need no telling."""
+    port = transport.sync_serial
+    port.reset_input_buffer()
+    with contextlib.suppress(OSError, ValueError, NotImplementedError):
+        port.set_low_latency_mode(True)
