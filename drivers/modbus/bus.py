@@ -31,6 +31,7 @@ from drivers.modbus.parameters import Parameters
 from drivers.modbus.plan import DevicePlan, Read
 from drivers.modbus.schedule import Schedule, Turn, phases
 from drivers.modbus.transaction import Done, Outcome, Result
+from drivers.modbus.transport import CLOCK_TICK_S
 from drivers.modbus.unit import Unit
 from drivers.port import DeviceStatus, LinkEvent, LinkStatus, Notify, Sink, WriteResult
 
@@ -111,6 +112,7 @@ class ModbusBus:
     def __init__(
         self, name: str, link: ModbusLink, loaded: LoadedSite, sink: Sink, notify: Notify, phase: float
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._name = name
         self._link = link
         self._sink = sink
@@ -124,7 +126,7 @@ class ModbusBus:
                 self._signals |= {signal.index: signal for signal in signals}
         units = self._devices.values()
         self._health = Health(name, link, units, sink, self._online, self._reconnect)
-        self._line = Line(name, link, self._up, self._down, self._kick, self._health.book)
+        self._line = Line(name, link, self._up, self._down, self._free, self._health.book)
         self._line.status.devices = {tag: unit.status for tag, unit in self._devices.items()}
         self._schedule: Schedule[_Poll | _Beat] = Schedule()
         self._jobs: deque[_Job] = deque()
@@ -170,7 +172,7 @@ class ModbusBus:
 
     def ask(self, device: str, ask: Ask) -> asyncio.Future[Result]:
         """One read between the polls, for a person. The future never raises."""
-        heard: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        heard: asyncio.Future[Result] = self._loop.create_future()
         unit = self._devices[device]
 
         def once() -> Procedure:
@@ -181,7 +183,7 @@ class ModbusBus:
 
         def given_up(done: asyncio.Future[WriteResult]) -> None:
             if not heard.done():
-                now = asyncio.get_running_loop().time()
+                now = self._loop.time()
                 heard.set_result(Result(Outcome.LOST, done.result().detail.encode(), now, 0.0))
 
         self._start(unit, once).add_done_callback(given_up)
@@ -191,7 +193,7 @@ class ModbusBus:
 
     def _up(self) -> None:
         """The link is open: every read begins anew."""
-        now = self._asked_at = asyncio.get_running_loop().time()
+        now = self._asked_at = self._loop.time()
         self._health.connected()
         self._schedule.clear()
         polls = [_Poll(unit, read) for unit in self._devices.values() for read in unit.plan.reads]
@@ -215,10 +217,11 @@ class ModbusBus:
     def _online(self, unit: Unit, was_down: bool) -> None:
         """A unit begins to answer: what it is to be told is told first; after an absence all of it is read at once."""
         device = self._devices[unit.device]
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         if was_down:
             self._schedule.hurry(lambda item: item.unit is device, now)
-        self._sink(device.write_only, [bad(Reason.WRITE_ONLY, now)] * len(device.write_only))
+        if device.write_only:
+            self._sink(device.write_only, [bad(Reason.WRITE_ONLY, now)] * len(device.write_only))
         if device.commands.has_start_up:
             self._jobs.appendleft(_Job(device, device.commands.start_up(), None))
 
@@ -232,22 +235,20 @@ class ModbusBus:
 
     def _kick(self) -> None:
         """Sends what is to be sent now, or sets a timer for when there will be something."""
-        loop = asyncio.get_running_loop()
         while True:
-            now = loop.time()
-            ready = self._line.ready_at(now)
+            # What is due within a tick of the loop's clock is due: waiting for it would only turn the loop idly.
+            now = self._loop.time() + CLOCK_TICK_S
+            ready = self._line.ready_at()
             if ready is None:
                 if self._jobs and self._line.connected:
                     self._line.need()
                 return
-            job = self._reserved or (self._jobs.popleft() if self._jobs and ready <= now else None)
-            if job is not None or self._jobs:
+            if self._reserved is not None or self._jobs:
                 if ready > now:
                     self._sleep(ready)
                     return
-                self._reserved = None
-                assert job is not None
-                self._go_on(job)
+                job, self._reserved = self._reserved, None
+                self._go_on(job if job is not None else self._jobs.popleft())
                 continue
             due = self._schedule.next_at()
             if due is None or due > now or ready > now:
@@ -255,14 +256,21 @@ class ModbusBus:
                 return
             turn = self._schedule.take(now)
             if turn is not None:
-                self._take_turn(turn, now)
+                self._take_turn(turn, now - CLOCK_TICK_S)
+
+    def _free(self) -> None:
+        """The bus may take a request again. A write goes out now, a read when all that has arrived has been looked at."""
+        if self._jobs or self._reserved is not None:
+            self._kick()
+        else:
+            self._loop.call_soon(self._kick)
 
     def _sleep(self, until: float | None) -> None:
         if self._wake is not None:
             self._wake.cancel()
             self._wake = None
         if until is not None:
-            self._wake = asyncio.get_running_loop().call_at(until, self._woken)
+            self._wake = self._loop.call_at(until, self._woken)
 
     def _woken(self) -> None:
         self._wake = None
@@ -309,7 +317,7 @@ class ModbusBus:
 
     def _read(self, unit: _Device, read: Read, timeout: float, done: Done, context: object) -> None:
         unit.status.polls += 1
-        self._asked_at = asyncio.get_running_loop().time()
+        self._asked_at = self._loop.time()
         self._line.request(unit, read.pdu, read.reply_start, read.reply_bytes, timeout, done, context)
 
     def _timeout(self, unit: _Device, read: Read) -> float:
@@ -411,9 +419,8 @@ class ModbusBus:
         self, unit: _Device, steps: Callable[[], Procedure], key: int = -1, value: Value = None
     ) -> asyncio.Future[WriteResult]:
         """Does something ahead of all reads. ``key`` and ``value`` of a write of a signal."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[WriteResult] = loop.create_future()
-        refusal = self._refusal(unit, key, value, loop.time())
+        done: asyncio.Future[WriteResult] = self._loop.create_future()
+        refusal = self._refusal(unit, key, value, self._loop.time())
         try:
             job = _Job(unit, steps(), done, key, value)
         except DeviceError as error:
@@ -444,12 +451,11 @@ class ModbusBus:
             self._advance(job, None)
             return
         ask, job.ask = job.ask, None
-        loop = asyncio.get_running_loop()
-        self._asked_at = loop.time()
+        self._asked_at = self._loop.time()
         if job.unit.number == BROADCAST and job.unit.may_broadcast and ask.pdu[0] not in READ_FUNCTIONS:
             self._line.broadcast(ask.pdu)
             # Nobody answers a broadcast; that it was sent is all that can be known.
-            self._advance(job, Result(Outcome.REPLY, ask.start, loop.time(), 0.0))
+            self._advance(job, Result(Outcome.REPLY, ask.start, self._loop.time(), 0.0))
             return
         timeout = self._line.timeout(job.unit, len(ask.pdu), ask.reply_bytes)
         self._line.request(job.unit, ask.pdu, ask.start, ask.reply_bytes, timeout, self._heard, job)
@@ -469,14 +475,13 @@ class ModbusBus:
         except StopIteration:
             _answer(job, WriteResult(False, None, "ended without an answer"))
             return
-        loop = asyncio.get_running_loop()
         if isinstance(step, Pause):
             self._paused.add(job)
-            job.timer = loop.call_later(step.seconds, self._resume, job)
+            job.timer = self._loop.call_later(step.seconds, self._resume, job)
             return
         job.ask = step
-        ready = self._line.ready_at(loop.time())
-        if self._reserved is None and ready is not None and ready <= loop.time():
+        ready = self._line.ready_at()
+        if self._reserved is None and ready is not None and ready <= self._loop.time() + CLOCK_TICK_S:
             self._go_on(job)
         elif self._reserved is None:
             self._reserved = job

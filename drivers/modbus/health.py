@@ -37,6 +37,7 @@ class Health:
         online: Callable[[Unit, bool], None],
         reconnect: Callable[[str], None],
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._name = name
         self._link = link
         self._units = units
@@ -49,7 +50,7 @@ class Health:
     def connected(self) -> None:
         """The link has been opened: what is held is tried at once."""
         self._silent_in_a_row = 0
-        self._heard_at = asyncio.get_running_loop().time()
+        self._heard_at = self._loop.time()
         for unit in self._units:
             unit.held_until = 0.0
 
@@ -116,16 +117,15 @@ class Health:
             unit.parameters.forget()
             self._unit_bad(unit)
         self._silent_in_a_row += telling
-        loop = asyncio.get_running_loop()
         if isinstance(self._link, ModbusTcpLink):
             if self._silent_in_a_row >= RECONNECT_AFTER:
                 self._silent_in_a_row = 0
-                loop.call_soon(self._reconnect, "no answer: the connection counts as half open")
+                self._loop.call_soon(self._reconnect, "no answer: the connection counts as half open")
         elif at - self._heard_at > max(REOPEN_AFTER_S, 2 * self._link.retry):
             self._heard_at = at
-            loop.call_soon(self._reconnect, "no answer from anybody: the port is opened anew")
+            self._loop.call_soon(self._reconnect, "no answer from anybody: the port is opened anew")
 
     def _unit_bad(self, unit: Unit) -> None:
         unit.status.online = False
-        at = asyncio.get_running_loop().time()
+        at = self._loop.time()
         self._sink(unit.signals, [bad(Reason.NO_COMMUNICATION, at)] * len(unit.signals))

@@ -56,6 +56,7 @@ class Line:
         free: Callable[[], None],
         book: Callable[[Unit, Result, float], None],
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._name = name
         self._link = link
         self._up = up
@@ -124,7 +125,7 @@ class Line:
             self._ended = True
             self.close("the driver was stopped")
 
-    def ready_at(self, now: float) -> float | None:
+    def ready_at(self) -> float | None:
         """When a request may be sent: in the past for now, ``None`` when first a reply or a connection must come."""
         if self._exchange is None or not self._exchange.free or self._next is not None:
             return None
@@ -143,9 +144,8 @@ class Line:
         answered, neither was this.
         """
         assert self._exchange is not None
-        loop = asyncio.get_running_loop()
         self._requests += 1
-        if not self._has_ids and unit.may_be_late(start, loop.time()):
+        if not self._has_ids and unit.may_be_late(start, self._loop.time()):
             self._clear_up(_Wanted(unit, pdu, start, reply_bytes, timeout, done, context))
             return
         expected = Expected(unit.answers_as, start, reply_bytes)
@@ -156,7 +156,7 @@ class Line:
         assert self._exchange is not None
         self._requests += 1
         self._exchange.send(0, pdu)
-        self._quiet_until = asyncio.get_running_loop().time() + BROADCAST_PAUSE_S
+        self._quiet_until = self._loop.time() + BROADCAST_PAUSE_S
 
     def rest(self) -> None:
         """Gives the connection up until ``need``."""
@@ -198,7 +198,7 @@ class Line:
             self._next_timer = None
         wanted, self._next = self._next, None
         if wanted is not None:
-            wanted.done(wanted.context, Result(Outcome.LOST, b"", asyncio.get_running_loop().time(), 0.0))
+            wanted.done(wanted.context, Result(Outcome.LOST, b"", self._loop.time(), 0.0))
         if not self._resting and not self._ended:
             self._ended_because(why)
         self._gone.set()
@@ -216,11 +216,10 @@ class Line:
     def _clear_up(self, wanted: _Wanted) -> None:
         """Asks what no late reply can be taken for, and then what is wanted."""
         assert self._exchange is not None
-        loop = asyncio.get_running_loop()
-        read = wanted.unit.unlike(loop.time(), wanted.timeout)
+        read = wanted.unit.unlike(self._loop.time(), wanted.timeout)
         if read is None:
             # Nothing can be told apart: the unit is left alone until its late reply must have come.
-            loop.call_soon(self._gave_up, wanted, Result(Outcome.TIMEOUT, b"", loop.time(), 0.0))
+            self._loop.call_soon(self._gave_up, wanted, Result(Outcome.TIMEOUT, b"", self._loop.time(), 0.0))
             return
         expected = Expected(wanted.unit.answers_as, read.reply_start, read.reply_bytes)
         self._exchange.request(
@@ -235,7 +234,7 @@ class Line:
             return
         # The line needs its silence first.
         self._next = wanted
-        self._next_timer = asyncio.get_running_loop().call_later(self._timing.silence_s, self._send_next)
+        self._next_timer = self._loop.call_later(self._timing.silence_s, self._send_next)
 
     def _send_next(self) -> None:
         wanted, self._next, self._next_timer = self._next, None, None

@@ -1,14 +1,15 @@
-"""``make bench``: all benchmarks, or those named (``core``, ``reaction``, ``outage``)."""
+"""``make bench``: all benchmarks, or those named (``core``, ``modbus``, ``reaction``, ``outage``)."""
 
 import asyncio
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from tests.bench import core, outage, reaction
+from tests.bench import core, modbus, outage, reaction
 
 BENCHMARKS: dict[str, Callable[[], Any]] = {
     "core": core.run,
+    "modbus": modbus.run,
     "reaction": lambda: asyncio.run(reaction.run()),
     "outage": lambda: asyncio.run(outage.run()),
 }

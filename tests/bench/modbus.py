@@ -1,0 +1,60 @@
+"""A hundred Modbus TCP devices of a hundred registers: how much a request costs, and how well the schedule is kept.
+
+Beside ours stand pymodbus' own client and a bare asyncio protocol that checks nothing, all on uvloop, against the same
+server in the same run.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.bench.figures import figure, line
+
+DEVICES, DEAD = 100, 10
+FAST_S, SCHEDULE_S = 6.0, 20.0
+PERIOD_S = 0.1
+
+
+def run() -> None:
+    """Measures and prints."""
+    print(f"Modbus TCP, {DEVICES} devices of 100 registers, every reply decoded into 50 numbers", flush=True)
+    with _peer(DEVICES, 0) as ports:
+        fast = {kind: _client(kind, 0.0, FAST_S, ports) for kind in ("ours", "pymodbus", "bare")}
+        per_second = {kind: result["requests"] / result["cpu_s"] for kind, result in fast.items()}
+        line("requests per CPU second", per_second["ours"], per_second["pymodbus"], "1/s", higher_is_better=True)
+        figure("the same, a bare asyncio protocol", per_second["bare"], "1/s")
+        slow = {kind: _client(kind, PERIOD_S, SCHEDULE_S / 2, ports) for kind in ("ours", "pymodbus", "bare")}
+        cost = {kind: 1e6 * result["cpu_s"] / result["requests"] for kind, result in slow.items()}
+        line("CPU per poll, each device every 100 ms", cost["ours"], cost["pymodbus"], "us")
+        figure("the same, a bare asyncio protocol", cost["bare"], "us")
+    with _peer(DEVICES, DEAD // 2) as ports:
+        # Half of the dead accept connections and say nothing, the others' ports are closed.
+        closed = list(range(1, DEAD // 2 + 1))
+        results = {
+            kind: _client(kind, PERIOD_S, SCHEDULE_S, ports[DEAD // 2 :] + closed) for kind in ("ours", "pymodbus")
+        }
+    alive = DEVICES - DEAD
+    for name in ("p50", "p99", "max"):
+        key = f"off_{name}_ms"
+        line(f"poll interval off 100 ms, {DEAD} dead, {name}", results["ours"][key], results["pymodbus"][key], "ms")
+    expected = int(alive * results["ours"]["seconds"] / PERIOD_S)
+    figure("polls of the living that were missed", expected - results["ours"]["requests"] - alive, f"of {expected}")
+
+
+@contextmanager
+def _peer(count: int, silent: int) -> Iterator[list[int]]:
+    command = [sys.executable, "-m", "tests.bench.modbus_peer", str(count), str(silent)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield json.loads(process.stdout.readline())
+        process.terminate()
+
+
+def _client(kind: str, period_s: float, seconds: float, ports: list[int]) -> dict[str, Any]:
+    command = [sys.executable, "-m", "tests.bench.modbus_client", kind, str(period_s), str(seconds), *map(str, ports)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60 + 2 * seconds)
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
