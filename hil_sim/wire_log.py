@@ -8,8 +8,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from config.encoding import Table
-from hil_sim.registers import BIT_TABLES
+from config.encoding import BIT_TABLES, Table
 from hil_sim.unit import READ_TABLE, WRITE_TABLE, Unit
 
 MAX_EVENTS: Final = 50_000
@@ -19,7 +18,7 @@ Units = Mapping[tuple[str, int], Unit]
 
 
 class Event(NamedTuple):
-    """One exchange. ``kind`` is "reply" (to a read) or "write"; ``data`` as in ``unit.Answer``."""
+    """One exchange. ``kind`` is "reply" (to a read) or "write"; ``data`` as in ``unit.Block``."""
 
     t_ns: int
     link: str
