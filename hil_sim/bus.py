@@ -81,7 +81,7 @@ class Bus:
         self._reports_due_s: dict[int, float] = {}
         self._slow_until_s = 0.0
         for unit in units.values():
-            unit.faults.places |= {"tcp device"} if tcp_framing else frozenset()
+            unit.faults.places |= {"device of Modbus TCP"} if tcp_framing else frozenset()
         zero = units.get(BROADCAST)
         self._broadcasts = zero.broadcast if zero is not None else not tcp_framing
 

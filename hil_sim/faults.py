@@ -54,11 +54,12 @@ FAULTS: Final[dict[str, Kind]] = {
     "silent-refusals": Kind(_BOTH),
     "frozen": Kind(_DEVICE, lasting=True),
     "swapped": Kind(_DEVICE, lasting=True),
+    "torn": Kind(_DEVICE, lasting=True),
     # what the reply says
     "short": Kind(_BOTH, {"registers": Setting(1, 0, 125)}),
     "wrong-function": Kind(_BOTH, {"function": Setting(None, *_BYTE)}),
     "wrong-unit": Kind(_BOTH, {"unit": Setting(None, *_BYTE)}),
-    "wrong-id": Kind(frozenset({"tcp device", "tcp link"}), {"id": Setting(None, 0, 0xFFFF)}),
+    "wrong-id": Kind(frozenset({"device of Modbus TCP", "link of Modbus TCP"}), {"id": Setting(None, 0, 0xFFFF)}),
     "garbled": Kind(_BOTH),
     "cut": Kind(_BOTH, {"bytes": Setting(2, 1, 250)}),
     # how and when it comes
@@ -71,11 +72,11 @@ FAULTS: Final[dict[str, Kind]] = {
     "noise": Kind(_BOTH, {"bytes": Setting(3, 1, 250)}),
     "unsolicited": Kind(_BOTH, {"every_s": Setting(0.2, 0, _SECONDS)}),
     # the link itself
-    "collision": Kind(frozenset({"echoing link"})),
-    "wrong-speed": Kind(frozenset({"serial link"}), {"baudrate": Setting(4800, 50, 4_000_000)}, lasting=True),
-    "half-open": Kind(frozenset({"connecting link"}), lasting=True),
-    "connections": Kind(frozenset({"connecting link"}), {"most": Setting(1, 1, 32)}, lasting=True),
-    "idle-drop": Kind(frozenset({"connecting link"}), {"after_s": Setting(60, 0, _SECONDS)}, lasting=True),
+    "collision": Kind(frozenset({"link with local_echo"})),
+    "wrong-speed": Kind(frozenset({"link on a terminal"}), {"baudrate": Setting(4800, 50, 4_000_000)}, lasting=True),
+    "half-open": Kind(frozenset({"link on TCP"}), lasting=True),
+    "connections": Kind(frozenset({"link on TCP"}), {"most": Setting(1, 1, 32)}, lasting=True),
+    "idle-drop": Kind(frozenset({"link on TCP"}), {"after_s": Setting(60, 0, _SECONDS)}, lasting=True),
 }
 
 
@@ -106,7 +107,7 @@ class Faults:
         if not kind.where & self.places:
             possible = ", ".join(other for other, known in FAULTS.items() if known.where & self.places)
             wanted = " or ".join(sorted(kind.where))
-            raise SimulatorError(f"'{name}' is a fault of a {wanted}, which this is not; here can be: {possible}")
+            raise SimulatorError(f"'{name}' is for a {wanted}, which this is not; here can be: {possible or 'none'}")
         if not on:
             self.active.pop(name, None)
             return

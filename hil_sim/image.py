@@ -24,10 +24,23 @@ class Slot:
     """A signal in an image: where from, how encoded, where to.
 
     ``sources`` are the slots of its parameters and the images they stand in; ``codes`` what they read when it was last
-    encoded. ``prepared``: a two-step start has had its first step.
+    encoded. ``prepared``: a two-step start has had its first step. ``torn``: only the first of its parts is new.
     """
 
-    __slots__ = ("codes", "command", "encode", "field", "get", "last", "places", "prepared", "set", "signal", "sources")
+    __slots__ = (
+        "codes",
+        "command",
+        "encode",
+        "field",
+        "get",
+        "last",
+        "places",
+        "prepared",
+        "set",
+        "signal",
+        "sources",
+        "torn",
+    )
 
     def __init__(self, signal: Signal, field: Field, point: Point, command: Command | None) -> None:
         self.signal = signal
@@ -41,6 +54,7 @@ class Slot:
         self.sources: tuple[tuple[Image, Slot], ...] = ()
         self.places: tuple[int, ...] = ()
         self.prepared = False
+        self.torn = False
 
     def touches(self, address: int, end: int) -> bool:
         """True when any of its registers lies in the block."""
@@ -54,7 +68,8 @@ class Slot:
 class Image:
     """One table of a unit. ``held`` are registers that hold what is written to them, though no signal stands there.
 
-    ``swapped``: the registers of every number of several registers stand in the wrong order.
+    ``swapped``: the registers of every number of several registers stand in the wrong order. ``tearing``: of a value in
+    parts the first is new one read before the others.
     """
 
     def __init__(self, table: Table, slots: list[Slot], held: Iterable[Span] = ()) -> None:
@@ -67,6 +82,7 @@ class Image:
         self.end = max(span.end for span in spans)
         self.data = bytearray(b"0" if self.bits else b"\0\0") * (self.end - self.first)
         self.swapped = False
+        self.tearing = False
         self.slots = slots
         self._readable = self._marked([*held, *(span for s in slots if s.field.readable for span in s.field.spans)])
         self._writable = self._marked([*held, *(span for s in slots if s.set is not None for span in s.field.spans)])
@@ -103,7 +119,7 @@ class Image:
             if value is slot.last:
                 continue
             self._put(slot, slot.encode(value, ()))
-            slot.last = value
+            slot.last = NEVER if slot.torn else value
 
     def refresh_bound(self, slots: Iterable[Slot]) -> None:
         """Encodes what has changed, of signals that are read by the code in another register."""
@@ -112,7 +128,7 @@ class Image:
             if value is slot.last and codes == slot.codes:
                 continue
             self._put(slot, slot.encode(value, codes))
-            slot.last, slot.codes = value, codes
+            slot.last, slot.codes = NEVER if slot.torn else value, codes
 
     def codes(self, slot: Slot) -> Codes:
         """What the parameters of a signal read now."""
@@ -149,8 +165,11 @@ class Image:
             for i in (0, 1):
                 self.data[at + i] = self.data[at + i] & ~mask[i] | parts[0][i]
         else:
+            slot.torn = self.tearing and not slot.torn and len(parts) > 1
             for place, part in zip(slot.places, parts, strict=True):
                 self.data[place : place + len(part)] = self._turned(slot, part)
+                if slot.torn:
+                    break
 
     # -- writing ---------------------------------------------------------------------------------------------
 

@@ -51,7 +51,7 @@ class ModbusRtuServer:
         self.link = link
         self.path = ""
         self.held = b""
-        self.faults = Faults("link", "serial link", *(["echoing link"] if local_echo else []))
+        self.faults = Faults("link", "link on a terminal", *(["link with local_echo"] if local_echo else []))
         self._line = SerialLine(baudrate, turnaround_s)
         self.bus = Bus(link, units, wire, self.faults, tcp_framing=False, line=self._line)
         self.bus.outlets[self] = None

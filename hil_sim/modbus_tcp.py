@@ -75,7 +75,7 @@ class ModbusTcpServer:
         self.rtu_framing = framing == "rtu"
         self.bad_frames = 0
         self.connections: dict[_Connection, None] = {}
-        self.faults = Faults("link", "connecting link", *([] if self.rtu_framing else ["tcp link"]))
+        self.faults = Faults("link", "link on TCP", *([] if self.rtu_framing else ["link of Modbus TCP"]))
         self.bus = Bus(link, units, wire, self.faults, tcp_framing=not self.rtu_framing, line=line)
         self._tls = tls.context() if tls is not None else None
         self._server: asyncio.Server | None = None

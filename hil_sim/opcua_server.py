@@ -75,7 +75,7 @@ class OpcUaServer:
         self.host = host
         self.port = 0
         self.silent: set[str] = set()
-        self.faults = Faults("opcua link")
+        self.faults = Faults("link of OPC UA")
         self._nodes = [_Node(signal, points[signal.name]) for signal in signals]
         self._server = Server()
         self._listening = False

@@ -360,6 +360,7 @@ class Unit:
         self.faults.switch(name, on, settings, functions)
         swapped = "swapped" in self.faults.active
         for image in self._images.values():
+            image.tearing = "torn" in self.faults.active
             if image.swapped is not swapped:
                 image.swapped = swapped
                 image.forget()

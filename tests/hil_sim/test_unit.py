@@ -464,6 +464,20 @@ def test_swapped_words_concern_numbers_of_several_registers_only() -> None:
     assert device.words(0, 6) == right
 
 
+def test_a_torn_total_shows_its_new_whole_number_before_its_new_fraction() -> None:
+    fraction = {"address": 2, "type": "uint16", "scale": 0.01}
+    signals = {"total": {"table": "holding", "address": 0, "type": "uint32", "unit": "m3", "fraction": fraction}}
+    device = Device(signals)
+    device.put("total", 41.9)
+    assert device.words(0, 3) == [0, 41, 90]
+    device.unit.fault("torn", True, {})
+    device.put("total", 42.1)
+    assert [device.words(0, 3), device.words(0, 3), device.words(0, 3)] == [[0, 42, 90], [0, 42, 10], [0, 42, 10]]
+    device.unit.fault("torn", False, {})
+    device.put("total", 43.2)
+    assert device.words(0, 3) == [0, 43, 20]
+
+
 def test_what_a_device_reports_unasked_is_its_last_read() -> None:
     device = Device(WORDS)
     device.put("level", 7)
@@ -476,7 +490,7 @@ def test_what_a_device_reports_unasked_is_its_last_read() -> None:
     ("name", "settings", "functions", "words"),
     [
         ("bad-mood", {}, (), "there is: no-reply"),
-        ("half-open", {}, (), "a fault of a connecting link"),
+        ("half-open", {}, (), "'half-open' is for a link on TCP"),
         ("late", {"delay_s": -1}, (), "from 0 to 3600"),
         ("late", {"speed": 1}, (), "takes delay_s, count, not speed"),
         ("busy", {"count": 0}, (), "from 1"),
