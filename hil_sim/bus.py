@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple, Protocol
 
 from hil_sim.faults import Fault, Faults
+from hil_sim.pdu import GATEWAY_TARGET_SILENT, WRITE_TABLE, Answer
 from hil_sim.serial_line import DEVICE_DELAY_S, SerialLine
 from hil_sim.spoiling import READS, Reply, Take, spoil
-from hil_sim.unit import GATEWAY_TARGET_SILENT, WRITE_TABLE, Answer, Unit
+from hil_sim.unit import Unit
 from hil_sim.wire_log import Event, WireLog
 
 BROADCAST: Final = 0

@@ -15,58 +15,25 @@ from config.sample import Value
 from config.signals import Signal
 from hil_sim.faults import Faults
 from hil_sim.image import Image, Slot
+from hil_sim.pdu import (
+    ILLEGAL_ADDRESS,
+    ILLEGAL_FUNCTION,
+    ILLEGAL_VALUE,
+    MAX_READ_WRITE_REGISTERS,
+    READ_TABLE,
+    RETURN_QUERY_DATA,
+    WRITE_TABLE,
+    Answer,
+    Block,
+    RefusedError,
+    written,
+)
 from hil_sim.registers import Field, Span, compile_field
 from hil_sim.station import Point
 from hil_sim.watchdog import Watchdog
 
-ILLEGAL_FUNCTION: Final = 0x01
-ILLEGAL_ADDRESS: Final = 0x02
-ILLEGAL_VALUE: Final = 0x03
-GATEWAY_TARGET_SILENT: Final = 0x0B
-
-READ_TABLE: Final = {1: Table.COIL, 2: Table.DISCRETE, 3: Table.HOLDING, 4: Table.INPUT, 23: Table.HOLDING}
-WRITE_TABLE: Final = {
-    5: Table.COIL,
-    15: Table.COIL,
-    6: Table.HOLDING,
-    16: Table.HOLDING,
-    22: Table.HOLDING,
-    23: Table.HOLDING,
-}
-DIAGNOSTICS: Final = 8
-RETURN_QUERY_DATA: Final = b"\0\0"
-
-MAX_WRITE_REGISTERS: Final = 123
-MAX_READ_WRITE_REGISTERS: Final = 121
-MAX_WRITE_BITS: Final = 1968
 MAX_PLANS: Final = 512
 """A driver asks for the same few blocks for ever; a scanner that tries all must not fill the memory."""
-
-
-class Block(NamedTuple):
-    """What was read or written from ``address`` on: registers two bytes each, bits one byte each (its lowest bit)."""
-
-    address: int
-    data: bytes
-
-
-class Answer(NamedTuple):
-    """The reply PDU and what it read or wrote; neither when the request was refused."""
-
-    pdu: bytes
-    read: Block | None = None
-    written: Block | None = None
-
-    @property
-    def refused(self) -> bool:
-        """True for an exception."""
-        return bool(self.pdu[0] & 0x80)
-
-
-class _RefusedError(Exception):
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
 
 
 class _Read(NamedTuple):
@@ -138,7 +105,7 @@ class Unit:
         try:
             plan = self._plans.get(pdu)
             answer = self._read(plan, pdu[0]) if plan is not None else self._carry_out(pdu)
-        except _RefusedError as refused:
+        except RefusedError as refused:
             return Answer(bytes((pdu[0] | 0x80, refused.code)))
         self.watchdog.request(now_s)
         return answer
@@ -172,7 +139,7 @@ class Unit:
                 return self._read(self._plan(pdu), pdu[0])
             case 5 | 6 | 15 | 16:
                 self._check_function(pdu[0])
-                address, data, reply = _written(pdu)
+                address, data, reply = written(pdu)
                 return self._write(WRITE_TABLE[pdu[0]], address, data, reply)
             case 22:
                 return self._mask_write(pdu)
@@ -181,19 +148,19 @@ class Unit:
             case 8 if pdu[1:3] == RETURN_QUERY_DATA and len(pdu) >= 5:
                 return Answer(pdu)
             case _:
-                raise _RefusedError(ILLEGAL_FUNCTION)
+                raise RefusedError(ILLEGAL_FUNCTION)
 
     def _plan(self, pdu: bytes) -> _Read:
         if len(pdu) != 5:
-            raise _RefusedError(ILLEGAL_VALUE)
+            raise RefusedError(ILLEGAL_VALUE)
         function, address, count = struct.unpack(">BHH", pdu)
         table = READ_TABLE[function]
         most = self._limits.bits if table in BIT_TABLES else self._limits.registers
         if not 1 <= count <= most:
-            raise _RefusedError(ILLEGAL_VALUE)
+            raise RefusedError(ILLEGAL_VALUE)
         image = self._images.get(table)
         if image is None or not image.may_read(address, count, self._limits.gap):
-            raise _RefusedError(ILLEGAL_ADDRESS)
+            raise RefusedError(ILLEGAL_ADDRESS)
         self._check_area(table, address, count)
         start = (address - image.first) * image.width
         touched = image.touched(address, count)
@@ -228,19 +195,19 @@ class Unit:
         """Some devices know only one of the functions that write."""
         lacking = {"single": (16, 23), "multiple": (6,), "auto": ()}[self._writing.registers]
         if function in lacking or (function == 5 and self._writing.coils == "multiple"):
-            raise _RefusedError(ILLEGAL_FUNCTION)
+            raise RefusedError(ILLEGAL_FUNCTION)
 
     def _check_area(self, table: Table, address: int, count: int) -> None:
         if self._areas and table not in BIT_TABLES:
             last = address + count - 1
             if not any(first <= address and last <= end for first, end in self._areas):
-                raise _RefusedError(ILLEGAL_ADDRESS)
+                raise RefusedError(ILLEGAL_ADDRESS)
 
     def _write(self, table: Table, address: int, data: bytes, reply: bytes) -> Answer:
         image = self._images.get(table)
         count = len(data) // (1 if table in BIT_TABLES else 2)
         if image is None or not image.may_write(address, count):
-            raise _RefusedError(ILLEGAL_ADDRESS)
+            raise RefusedError(ILLEGAL_ADDRESS)
         self._check_area(table, address, count)
         self._check_unlocked(table, address, count)
         try:
@@ -248,7 +215,7 @@ class Unit:
             for slot, value in taken.items():
                 self._take_over(slot, value)
         except ValueError as error:
-            raise _RefusedError(ILLEGAL_VALUE) from error
+            raise RefusedError(ILLEGAL_VALUE) from error
         if "frozen" not in self.faults.active:
             image.keep(address, data, taken)
         return Answer(reply, None, Block(address, data))
@@ -262,7 +229,7 @@ class Unit:
         image.refresh(slot for slot in image.touched(self._unlock, 1) if not slot.sources)
         at = (self._unlock - image.first) * 2
         if int.from_bytes(image.data[at : at + 2], "big") != unlock.value:
-            raise _RefusedError(ILLEGAL_VALUE)
+            raise RefusedError(ILLEGAL_VALUE)
 
     def _understand(self, image: Image, address: int, data: bytes) -> dict[Slot, Value]:
         """What written bytes mean to each signal that takes them.
@@ -313,13 +280,13 @@ class Unit:
     def _mask_write(self, pdu: bytes) -> Answer:
         """Function 22: result = (current AND and_mask) OR (or_mask AND NOT and_mask)."""
         if self._writing.bits != "mask":
-            raise _RefusedError(ILLEGAL_FUNCTION)
+            raise RefusedError(ILLEGAL_FUNCTION)
         if len(pdu) != 7:
-            raise _RefusedError(ILLEGAL_VALUE)
+            raise RefusedError(ILLEGAL_VALUE)
         address, and_mask, or_mask = struct.unpack(">HHH", pdu[1:])
         image = self._images.get(Table.HOLDING)
         if image is None or not image.may_write(address, 1):
-            raise _RefusedError(ILLEGAL_ADDRESS)
+            raise RefusedError(ILLEGAL_ADDRESS)
         image.refresh(slot for slot in image.touched(address, 1) if not slot.sources)
         at = (address - image.first) * 2
         current = int.from_bytes(image.data[at : at + 2], "big")
@@ -330,16 +297,16 @@ class Unit:
         """Function 23: the write is carried out before the read."""
         self._check_function(23)
         if len(pdu) < 10:
-            raise _RefusedError(ILLEGAL_VALUE)
+            raise RefusedError(ILLEGAL_VALUE)
         address, count, size = struct.unpack(">HHB", pdu[5:10])
         data = pdu[10:]
         if not 1 <= count <= MAX_READ_WRITE_REGISTERS or size != 2 * count or len(data) != size:
-            raise _RefusedError(ILLEGAL_VALUE)
+            raise RefusedError(ILLEGAL_VALUE)
         # Planned first: a refused read must not leave a write behind.
         plan = self._plan(b"\x03" + pdu[1:5])
-        written = self._write(Table.HOLDING, address, data, b"").written
+        first = self._write(Table.HOLDING, address, data, b"")
         answer = self._read(plan, 23)
-        return Answer(answer.pdu, answer.read, written)
+        return Answer(answer.pdu, answer.read, first.written)
 
     # -- time and faults -------------------------------------------------------------------------------------
 
@@ -406,28 +373,3 @@ def _images(profile: ModbusProfile, slots: Iterable[Slot]) -> dict[Table, Image]
         for table in Table
         if table in members or table in held
     }
-
-
-def _written(pdu: bytes) -> tuple[int, bytes, bytes]:
-    """Address, data and the reply of a well-formed write; refuses any other."""
-    function = pdu[0]
-    if function in (5, 6):
-        if len(pdu) != 5:
-            raise _RefusedError(ILLEGAL_VALUE)
-        address = pdu[1] << 8 | pdu[2]
-        if function == 6:
-            return address, pdu[3:5], pdu
-        if pdu[3:5] not in (b"\xff\x00", b"\x00\x00"):
-            raise _RefusedError(ILLEGAL_VALUE)
-        return address, bytes((pdu[3] & 1,)), pdu
-    if len(pdu) < 6:
-        raise _RefusedError(ILLEGAL_VALUE)
-    address, count, size = struct.unpack(">HHB", pdu[1:6])
-    payload = pdu[6:]
-    most = MAX_WRITE_BITS if function == 15 else MAX_WRITE_REGISTERS
-    expected = (count + 7) // 8 if function == 15 else 2 * count
-    if not 1 <= count <= most or size != expected or len(payload) != size:
-        raise _RefusedError(ILLEGAL_VALUE)
-    if function == 15:
-        payload = bytes(payload[i // 8] >> (i % 8) & 1 for i in range(count))
-    return address, payload, pdu[:5]

@@ -18,6 +18,7 @@ import yaml
 
 from config.encoding import Order
 from config.profile import ModbusProfile
+from hil_sim.main import main
 from hil_sim.mystery import HIGHEST_UNIT, Mystery
 from tests.hil_sim.test_encodings import swapped
 from tests.hil_sim.wires import mbap, opened, rtu
@@ -28,9 +29,9 @@ AGREE_S = 10.0
 DISPLAY = re.compile(r"flow +([\d.]+) m3/h +total +([\d.]+) m3")
 
 
-def revealed(seed: int) -> ModbusProfile:
-    done = subprocess.run([*COMMAND, "--seed", str(seed), "--reveal"], check=True, capture_output=True, text=True)
-    return ModbusProfile.model_validate(yaml.safe_load(done.stdout))
+def revealed(seed: int, printed: pytest.CaptureFixture[str]) -> ModbusProfile:
+    assert main(["mystery", "--seed", str(seed), "--reveal"]) == 0
+    return ModbusProfile.model_validate(yaml.safe_load(printed.readouterr().out))
 
 
 class Shown:
@@ -98,9 +99,9 @@ def meaning(profile: ModbusProfile, name: str, data: bytes) -> float:
     return float(whole + decimals * signal.fraction.scale)
 
 
-def test_on_tcp_the_registers_show_what_the_display_shows() -> None:
+def test_on_tcp_the_registers_show_what_the_display_shows(capsys: pytest.CaptureFixture[str]) -> None:
     with shown("--tcp", "--seed", "5") as instrument:
-        profile = revealed(instrument.seed)
+        profile = revealed(instrument.seed, capsys)
         host, _, port = instrument.place.partition(":")
         unit = profile.serial.unit
         assert unit is not None
@@ -122,9 +123,9 @@ def test_on_tcp_the_registers_show_what_the_display_shows() -> None:
             assert wire.recv(300)[8:] == b"\x0b"
 
 
-def test_on_a_serial_line_it_is_heard_at_its_own_speed_only() -> None:
+def test_on_a_serial_line_it_is_heard_at_its_own_speed_only(capsys: pytest.CaptureFixture[str]) -> None:
     with shown("--seed", "5") as instrument:
-        profile = revealed(5)
+        profile = revealed(5, capsys)
         pdu, size = request_of(profile, "flow")
         frame = rtu(f"{profile.serial.unit:02x}" + pdu)
         own = getattr(termios, f"B{profile.serial.baudrate}")
@@ -169,7 +170,6 @@ def test_flow_and_total_go_together() -> None:
     assert max(flows) - min(flows) > 0.2 * mean
 
 
-def test_it_is_revealed_only_by_its_seed() -> None:
-    done = subprocess.run([*COMMAND, "--reveal"], check=False, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "--seed" in done.stderr
+def test_it_is_revealed_only_by_its_seed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mystery", "--reveal"]) == 1
+    assert "--reveal needs the --seed" in capsys.readouterr().err
