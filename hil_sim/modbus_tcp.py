@@ -73,7 +73,7 @@ class ModbusTcpServer:
         self.host = host
         self.port = 0
         self.rtu_framing = framing == "rtu"
-        self.bad_frames = 0
+        self.bad_frames_before = 0
         self.connections: dict[_Connection, None] = {}
         self.faults = Faults("link", "link on TCP", *([] if self.rtu_framing else ["link of Modbus TCP"]))
         self.bus = Bus(link, units, wire, self.faults, tcp_framing=not self.rtu_framing, line=line)
@@ -111,6 +111,11 @@ class ModbusTcpServer:
     def endpoint(self) -> dict[str, object]:
         """What the site file says of this link."""
         return {"host": self.host, "port": self.port}
+
+    @property
+    def bad_frames(self) -> int:
+        """How often something came through a converter that was no frame."""
+        return self.bad_frames_before + sum(connection.bad_frames for connection in self.connections)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -191,13 +196,18 @@ class _Connection(asyncio.Protocol):
         if transport is not None:
             transport.close()
 
+    @property
+    def bad_frames(self) -> int:
+        """What came on this connection and was no frame."""
+        return self._receiver.bad_frames if self._receiver is not None else 0
+
     def _forget(self) -> None:
         self._server.connections.pop(self, None)
         self._server.bus.outlets.pop(self, None)
         self._transport = None
         if self._receiver is not None:
             self._receiver.forget()
-            self._server.bad_frames += self._receiver.bad_frames
+            self._server.bad_frames_before += self._receiver.bad_frames
             self._receiver = None
 
     def listen(self, on: bool) -> None:
