@@ -189,6 +189,10 @@ class BaseStation:
         """Refused: a signal of a modelled station shows what the model does."""
         raise SimulatorError(f"'{name}' shows what the station does; use upset, level, valve, pump or analyzer")
 
+    def follow(self, name: str, on: bool) -> None:
+        """Refused: feedback comes from what the station does."""
+        raise SimulatorError(f"'{name}' shows what the station does; use valve or pump to break it")
+
     def stick_valve(self, tag: str, stuck: bool) -> None:
         """Holds a valve where it is, or frees it."""
         _of(self.valves, tag, "valve").stuck = stuck

@@ -17,6 +17,7 @@ from asyncua.ua.status_codes import StatusCodes
 from config.profile import OpcUaSignal
 from config.sample import Value
 from config.signals import Signal
+from hil_sim.faults import Faults
 from hil_sim.station import Point
 
 REFRESH_S: Final = 0.2
@@ -48,6 +49,8 @@ class _Node:
         if self.definition.type != "number":
             return ua.Variant(value, kind)
         declared = (float(value) - self.signal.bias) / self.signal.factor
+        if self.definition.rollover is not None:
+            declared %= self.definition.rollover
         return ua.Variant((declared - self.definition.offset) / self.definition.scale, kind)
 
     def canonical(self, value: Any) -> Value:
@@ -72,6 +75,7 @@ class OpcUaServer:
         self.host = host
         self.port = 0
         self.silent: set[str] = set()
+        self.faults = Faults("link of OPC UA")
         self._nodes = [_Node(signal, points[signal.name]) for signal in signals]
         self._server = Server()
         self._listening = False
@@ -127,6 +131,18 @@ class OpcUaServer:
     def endpoint(self) -> dict[str, object]:
         """What the site file says of this link."""
         return {"url": f"opc.tcp://{self.host}:{self.port}/"}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Nothing is counted here."""
+        return {}
+
+    def fault(self, name: str, on: bool, settings: Mapping[str, float], functions: tuple[int, ...] = ()) -> None:
+        """Refused: the faults are those of Modbus; ``silence`` and ``refuse`` are what an OPC UA link can have."""
+        self.faults.switch(name, on, settings, functions)
+
+    def tick(self, now_s: float) -> None:
+        """Nothing to do: what has changed is published in ``refresh``."""
 
     async def refresh(self) -> None:
         """Publishes what has changed since the last time."""

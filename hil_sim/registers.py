@@ -1,49 +1,34 @@
 """From values to registers and back, after a profile: the simulator's own encoder.
 
-Written from the definitions in ``config.profile`` and the shared field notes, section 2, apart from the
-drivers: an error made twice in the same way would not be found.
+``encodings`` knows the bytes of a raw value; here stands what the raw value means: scale, unit, parts, roll-over,
+codes, bits. A value whose unit or exponent stands in another register (a *parameter*) is encoded with the code that
+this register holds at the moment.
 """
 
 import math
-import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from config.encoding import REGISTERS, Encoding, Order, Table
-from config.profile import ModbusSignal
+from config.encoding import BIT_TABLES, REGISTERS, TIMES, Encoding, Table
+from config.profile import ModbusSignal, Part
 from config.sample import Value
 from config.signals import Signal
+from config.units import unit
+from hil_sim.encodings import Packing, bit_mask, bit_packing, clock, packing, text
 from hil_sim.errors import SimulatorError
 
-BIT_TABLES: Final = frozenset({Table.COIL, Table.DISCRETE})
-
-_STRUCT: Final = {
-    Encoding.UINT16: "H",
-    Encoding.INT16: "h",
-    Encoding.UINT32: "I",
-    Encoding.INT32: "i",
-    Encoding.UINT64: "Q",
-    Encoding.INT64: "q",
-    Encoding.FLOAT32: "f",
-    Encoding.FLOAT64: "d",
-}
-_BOUNDS: Final = {
-    Encoding.UINT16: (0, 2**16 - 1),
-    Encoding.INT16: (-(2**15), 2**15 - 1),
-    Encoding.UINT32: (0, 2**32 - 1),
-    Encoding.INT32: (-(2**31), 2**31 - 1),
-    Encoding.UINT64: (0, 2**64 - 1),
-    Encoding.INT64: (-(2**63), 2**63 - 1),
-}
-_LARGEST_FLOAT32: Final = 3.4028234663852886e38
+ADDRESSES: Final = 65536
+MAX_EXPONENT: Final = 30
+"""A code beyond it is no exponent of ten that an instrument means, and would overflow a float."""
 _JUST_BELOW_ONE: Final = 0.99999994
 """The largest float32 below 1: the decimal part of a total never shows a whole unit."""
 
-Encode = Callable[[Value], tuple[bytes, ...]]
-Decode = Callable[[tuple[bytes, ...]], Value]
+Codes = tuple[int, ...]
+"""What the parameters of a field read now: whole numbers, in the order of ``Field.parameters``."""
+Encode = Callable[[Value, Codes], tuple[bytes, ...]]
+Decode = Callable[[tuple[bytes, ...], Codes], Value]
 
 
 class Span(NamedTuple):
@@ -62,18 +47,23 @@ class Span(NamedTuple):
 class Field:
     """Where one signal stands on the wire and how its value gets there.
 
-    ``spans`` holds one entry, or two for a composite total. ``encode`` gives the bytes of each span for a
-    value in the canonical unit, ``decode`` the way back. A bit (``bit`` of a register, or any place of a
-    bit table) is given as the byte 1 or 0.
+    ``spans`` holds the value, then its carry, then its fraction, as far as it has them. ``mask``: the bits of its
+    register that are its own, ``None`` for all. ``words``: a number of several registers, whose order can be wrong.
+    ``encode`` gives the bytes of each span for a value in the canonical unit, ``decode`` the way back; it raises
+    ``ValueError`` for bytes that mean nothing. ``code`` is the raw whole number in the bytes of the first span. A
+    bit of a bit table is given as the byte 1 or 0.
     """
 
     name: str
     table: Table
     spans: tuple[Span, ...]
-    bit: int | None
-    is_bool: bool
+    mask: bytes | None
+    readable: bool
+    words: bool
+    parameters: tuple[str, ...]
     encode: Encode
     decode: Decode
+    code: Callable[[bytes], float]
 
 
 def compile_field(signal: Signal, base: int, zone: ZoneInfo) -> Field:
@@ -83,121 +73,189 @@ def compile_field(signal: Signal, base: int, zone: ZoneInfo) -> Field:
     """
     definition = signal.definition
     assert isinstance(definition, ModbusSignal)
-    spans = [Span(definition.address - base, REGISTERS[definition.type])]
-    if definition.fraction is not None:
-        spans.append(Span(definition.fraction.address - base, REGISTERS[definition.fraction.type]))
+    spans = [Span(definition.address - base, definition.registers)]
+    spans += [Span(part.address - base, REGISTERS[part.type]) for part in definition.parts]
     for span in spans:
-        if span.address < 0 or span.end > 65536:
+        if span.address < 0 or span.end > ADDRESSES:
             raise SimulatorError(f"{signal.name} stands at {span.address} to {span.end - 1}; there is 0 to 65535")
-    encode: Encode
-    decode: Decode
-    is_bool = definition.type is Encoding.BOOL
-    if is_bool:
-        encode, decode = _encode_bit, _decode_bit
-    elif definition.type is Encoding.BCD_TIME:
-        encode, decode = _clock(definition.order, zone)
-    else:
-        encode, decode = _number(signal, definition)
-    return Field(signal.name, definition.table, tuple(spans), definition.bit, is_bool, encode, decode)
+    raw, mask = _raw(definition)
+    encode, decode = _codec(signal, definition, raw, zone)
+    wide = definition.registers > 1 and definition.type is not Encoding.STRING and definition.type not in TIMES
+    return Field(
+        name=signal.name,
+        table=definition.table,
+        spans=tuple(spans),
+        mask=mask,
+        readable=definition.readable,
+        words=wide,
+        parameters=tuple(definition.parameters()),
+        encode=encode,
+        decode=decode,
+        code=raw.unpack,
+    )
 
 
-def reorder(data: bytes, order: Order) -> bytes:
-    """Big-endian bytes of a value to the order on the wire. Its own inverse. One register has no order."""
-    if len(data) <= 2 or order is Order.ABCD:
-        return data
-    if order is Order.DCBA:
-        return data[::-1]
-    registers = [data[i : i + 2] for i in range(0, len(data), 2)]
-    if order is Order.CDAB:
-        return b"".join(reversed(registers))
-    return b"".join(register[::-1] for register in registers)
+def _raw(definition: ModbusSignal) -> tuple[Packing, bytes | None]:
+    """How the raw number stands in the registers of the value itself, and the bits of a register that are its own."""
+    order = definition.order
+    if definition.table in BIT_TABLES:
+        return Packing(lambda number: b"\x01" if number else b"\x00", lambda data: data[0] & 1, whole=True), None
+    bits = (definition.bit, definition.bit) if definition.bit is not None else definition.bits
+    if bits is not None:
+        return bit_packing(*bits, order), bit_mask(*bits, order)
+    plain = Encoding.UINT16 if definition.type in (Encoding.STRING, *TIMES) else definition.type
+    return packing(plain, order), None
 
 
-def _encode_bit(value: Value) -> tuple[bytes, ...]:
-    return (b"\x01" if value else b"\x00",)
-
-
-def _decode_bit(parts: tuple[bytes, ...]) -> Value:
-    return parts[0] != b"\x00"
-
-
-def _packing(encoding: Encoding, order: Order) -> tuple[Callable[[float], bytes], Callable[[bytes], float]]:
-    """Number to bytes on the wire and back; numbers out of range are held at the end of the range."""
-    layout = struct.Struct(f">{_STRUCT[encoding]}")
-    shuffle = order is not Order.ABCD and layout.size > 2
-    bounds = _BOUNDS.get(encoding)
-
-    def pack(number: float) -> bytes:
-        if bounds is not None:
-            if math.isnan(number):
-                raise ValueError("NaN has no place in an integer")
-            # Compared before rounded: infinity has no integer.
-            inside = bounds[0] < number < bounds[1]
-            data = layout.pack(round(number) if inside else bounds[number > 0])
-        elif encoding is Encoding.FLOAT32 and math.isfinite(number):
-            data = layout.pack(max(-_LARGEST_FLOAT32, min(_LARGEST_FLOAT32, number)))
+def _codec(signal: Signal, definition: ModbusSignal, raw: Packing, zone: ZoneInfo) -> tuple[Encode, Decode]:
+    if definition.switch is not None:
+        on, off = definition.switch.on, definition.switch.off
+        return _listed(
+            {True: on[0], False: off[0]}, dict.fromkeys(on, True) | dict.fromkeys(off, False), definition, raw
+        )
+    if definition.enum:
+        first: dict[Value, int] = {word: code for code, word in reversed(definition.enum.items())}
+        return _listed(first, definition.enum, definition, raw)
+    if definition.type is Encoding.BOOL:
+        return _listed({True: 1, False: 0}, {1: True, 0: False}, definition, raw)
+    if definition.type is Encoding.STRING or definition.type in TIMES:
+        if definition.type is Encoding.STRING:
+            write, read = text(definition.length, definition.charset, definition.order)
         else:
-            data = layout.pack(number)
-        return reorder(data, order) if shuffle else data
+            never = definition.invalid[0] if definition.invalid else 0.0
+            write, read = clock(definition.type, definition.order, zone, never)
+        return (lambda value, _codes: (write(value),)), (lambda parts, _codes: read(parts[0]))
+    return _number(signal, definition, raw)
 
-    def unpack(data: bytes) -> float:
-        number: float = layout.unpack(reorder(data, order) if shuffle else data)[0]
+
+def _listed(
+    codes: Mapping[Value, int], meanings: Mapping[int, Value], definition: ModbusSignal, raw: Packing
+) -> tuple[Encode, Decode]:
+    """Values that stand for one of a list of whole numbers."""
+    invalid = definition.invalid
+
+    def encode(value: Value, _codes: Codes) -> tuple[bytes, ...]:
+        if value is None and invalid:
+            return (raw.pack(invalid[0]),)
+        if value not in codes:
+            raise ValueError(f"{value!r} is none of {', '.join(map(str, codes))}")
+        return (raw.pack(codes[value]),)
+
+    def decode(parts: tuple[bytes, ...], _codes: Codes) -> Value:
+        number = raw.unpack(parts[0])
+        if number in invalid:
+            return None
+        if number not in meanings:
+            raise ValueError(f"{number} is none of {', '.join(map(str, meanings))}")
+        return meanings[int(number)]
+
+    return encode, decode
+
+
+def _number(signal: Signal, definition: ModbusSignal, raw: Packing) -> tuple[Encode, Decode]:
+    """``value = (raw + parts) * 10**exponent * scale + offset``, then from the declared unit to the canonical one."""
+    scaling = _Scaling(signal, definition)
+    split, join = _parts(definition, raw)
+    period = definition.rollover * signal.factor if definition.rollover is not None else None
+    no_value = definition.invalid[0] if definition.invalid else math.nan
+    silent = tuple(pack(0) for pack in (_part(part, definition).pack for part in definition.parts))
+
+    def encode(value: Value, codes: Codes) -> tuple[bytes, ...]:
+        if value is None:
+            return (raw.pack(no_value), *silent)
+        assert not isinstance(value, str)
+        if period is not None and math.isfinite(value):
+            value %= period
+        number = scaling.raw(value, codes)
+        if not math.isfinite(number):
+            return (raw.pack(number), *silent)
+        if raw.whole and definition.fraction is None:
+            number = round(number)
+            if period is not None and scaling.value(number, codes) >= period:
+                number = round(scaling.raw(0.0, codes))
+        return split(number)
+
+    def decode(parts: tuple[bytes, ...], codes: Codes) -> Value:
+        number = raw.unpack(parts[0])
+        if math.isnan(number) or number in definition.invalid:
+            return None
+        return scaling.value(join(number, parts), codes)
+
+    return encode, decode
+
+
+class _Scaling:
+    """Between raw numbers and values in the canonical unit, by the present codes of the parameters."""
+
+    def __init__(self, signal: Signal, definition: ModbusSignal) -> None:
+        self._declared = signal.factor, signal.bias
+        self._scale, self._offset = definition.scale, definition.offset
+        self._unscaled = (self._scale, self._offset) == (1.0, 0.0)
+        self._exponent = definition.exponent_from
+        codes = definition.unit_from.codes if definition.unit_from is not None else {}
+        self._units = {code: (unit(symbol).factor, unit(symbol).offset) for code, symbol in codes.items()}
+
+    def raw(self, value: float, codes: Codes) -> float:
+        """The raw number of a value."""
+        factor, bias, power = self._now(codes)
+        # Without this short way a 64-bit integer would pass through a float and lose its last digits.
+        if self._unscaled and (factor, bias, power) == (1.0, 0.0, 1.0):
+            return value
+        return ((value - bias) / factor - self._offset) / self._scale / power
+
+    def value(self, number: float, codes: Codes) -> float:
+        """The value of a raw number."""
+        factor, bias, power = self._now(codes)
+        if self._unscaled and (factor, bias, power) == (1.0, 0.0, 1.0):
+            return number
+        return (number * power * self._scale + self._offset) * factor + bias
+
+    def _now(self, codes: Codes) -> tuple[float, float, float]:
+        factor, bias = self._units.get(codes[0], self._declared) if self._units else self._declared
+        if self._exponent is None:
+            return factor, bias, 1.0
+        exponent = codes[-1] + self._exponent.offset
+        return factor, bias, 10.0 ** max(-MAX_EXPONENT, min(MAX_EXPONENT, exponent))
+
+
+def _part(part: Part, definition: ModbusSignal) -> Packing:
+    return packing(part.type, part.order or definition.order)
+
+
+def _parts(
+    definition: ModbusSignal, raw: Packing
+) -> tuple[Callable[[float], tuple[bytes, ...]], Callable[[float, tuple[bytes, ...]], float]]:
+    """Splits a raw number over its parts, and puts it together again.
+
+    The carry counts whole steps that the value has overflowed by, the fraction is what stands behind the decimal
+    point; of a negative number all parts are negative.
+    """
+    carry, fraction = definition.carry, definition.fraction
+    packings = [(part.scale, _part(part, definition)) for part in definition.parts]
+
+    def split(number: float) -> tuple[bytes, ...]:
+        parts = []
+        if carry is not None:
+            step = int(carry.scale) if carry.scale.is_integer() else carry.scale
+            carried = int(abs(number) // abs(step)) * (1 if number * step >= 0 else -1)
+            parts.append(packings[0][1].pack(carried))
+            number -= carried * step
+        if fraction is None:
+            return (raw.pack(number), *parts)
+        whole = math.trunc(number)
+        decimals = max(-_JUST_BELOW_ONE, min(_JUST_BELOW_ONE, number - whole))
+        step, part = packings[-1]
+        counted: float = decimals / step
+        if part.whole:
+            counted = round(counted)
+            if abs(counted * step) >= 1.0:
+                # A count never makes a whole unit: it is the next one down.
+                counted -= math.copysign(1.0, counted)
+        return (raw.pack(whole), *parts, part.pack(counted))
+
+    def join(number: float, parts: tuple[bytes, ...]) -> float:
+        for data, (step, part) in zip(parts[1:], packings, strict=True):
+            number += part.unpack(data) * step
         return number
 
-    return pack, unpack
-
-
-def _number(signal: Signal, definition: ModbusSignal) -> tuple[Encode, Decode]:
-    pack, unpack = _packing(definition.type, definition.order)
-    factor, bias, scale, offset = signal.factor, signal.bias, definition.scale, definition.offset
-    plain = (factor, bias, scale, offset) == (1.0, 0.0, 1.0, 0.0)
-    no_value = definition.invalid[0] if definition.invalid else math.nan
-
-    def raw(value: Value) -> float:
-        if value is None:
-            return no_value
-        assert not isinstance(value, str)
-        # Without this short way a 64-bit integer would pass through a float and lose its last digits.
-        return value if plain else ((value - bias) / factor - offset) / scale
-
-    def canonical(number: float) -> Value:
-        return number if plain else (number * scale + offset) * factor + bias
-
-    if definition.fraction is None:
-        return (lambda value: (pack(raw(value)),)), (lambda parts: canonical(unpack(parts[0])))
-
-    step = definition.fraction.scale
-    pack_decimals, unpack_decimals = _packing(definition.fraction.type, definition.order)
-    counted = definition.fraction.type in _BOUNDS
-
-    def encode(value: Value) -> tuple[bytes, ...]:
-        number = raw(value)
-        if not math.isfinite(number) or value is None:
-            return pack(number), pack_decimals(0.0)
-        whole = math.trunc(number)
-        decimals = max(-_JUST_BELOW_ONE, min(_JUST_BELOW_ONE, number - whole)) / step
-        return pack(whole), pack_decimals(math.trunc(decimals) if counted else decimals)
-
-    def decode(parts: tuple[bytes, ...]) -> Value:
-        return canonical(unpack(parts[0]) + unpack_decimals(parts[1]) * step)
-
-    return encode, decode
-
-
-def _clock(order: Order, zone: ZoneInfo) -> tuple[Encode, Decode]:
-    """Seconds UTC as YYMMDDhhmmss in BCD, local time; no value is all zeros."""
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-
-    def encode(value: Value) -> tuple[bytes, ...]:
-        if value is None or isinstance(value, str) or not math.isfinite(value):
-            return (bytes(6),)
-        local = (epoch + timedelta(seconds=math.floor(value))).astimezone(zone)
-        return (reorder(bytes.fromhex(local.strftime("%y%m%d%H%M%S")), order),)
-
-    def decode(parts: tuple[bytes, ...]) -> Value:
-        digits = reorder(parts[0], order).hex()
-        if not digits.strip("0"):
-            return None
-        return datetime.strptime(digits, "%y%m%d%H%M%S").replace(tzinfo=zone).timestamp()
-
-    return encode, decode
+    return split, join

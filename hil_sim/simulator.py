@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
@@ -14,9 +14,11 @@ from config.site import ModbusRtuLink, ModbusTcpLink, OpcUaLink
 from hil_sim.base_station import Settings
 from hil_sim.control_channel import ControlChannel
 from hil_sim.errors import SimulatorError
+from hil_sim.faults import Faults
 from hil_sim.modbus_rtu import ModbusRtuServer
-from hil_sim.modbus_tcp import ModbusTcpServer
+from hil_sim.modbus_tcp import ModbusTcpServer, ServerTls
 from hil_sim.opcua_server import REFRESH_S, OpcUaServer
+from hil_sim.serial_line import SerialLine
 from hil_sim.site_out import write_site
 from hil_sim.stations import build_station
 from hil_sim.unit import Unit
@@ -27,10 +29,15 @@ MAX_CATCH_UP_S: Final = 5.0
 """A simulator that stood still longer (a suspended laptop) lets the rest of that time pass unsimulated."""
 DEFAULT_WIRE_EVENTS: Final = 1000
 MAX_WIRE_EVENTS: Final = 5000
+OWN_UNIT: Final = 2
+"""A probe that answers with an address of its own: asked as unit 0 it says 2 (shared field notes, 1.2, Yunyi)."""
+LAST_UNIT: Final = 247
 
 
 class LinkServer(Protocol):
     """What every kind of link server has in common."""
+
+    faults: Faults
 
     @property
     def endpoint(self) -> dict[str, object]:
@@ -53,15 +60,33 @@ class LinkServer(Protocol):
         """Publishes what has changed, for servers that publish."""
         ...
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """What a person who looks at the link wants to know."""
+        ...
+
+    def fault(self, name: str, on: bool, settings: Mapping[str, float], functions: tuple[int, ...] = ()) -> None:
+        """Switches a fault of the link. Raises ``SimulatorError`` for one that makes no sense."""
+        ...
+
+    def tick(self, now_s: float) -> None:
+        """Lets time pass."""
+        ...
+
 
 class Simulator:
     """Serves one site until cancelled.
 
-    ``start`` binds everything, ``run`` lets time pass, ``stop`` clears up.
+    ``start`` binds everything, ``run`` lets time pass, ``stop`` clears up. ``tls`` is for every link that has it.
     """
 
     def __init__(
-        self, loaded: LoadedSite, settings: Settings, control: Path | None = None, model: str | None = None
+        self,
+        loaded: LoadedSite,
+        settings: Settings,
+        control: Path | None = None,
+        model: str | None = None,
+        tls: ServerTls | None = None,
     ) -> None:
         self.loaded = loaded
         self.station = build_station(loaded, settings, model)
@@ -70,6 +95,7 @@ class Simulator:
         self.servers: dict[str, LinkServer] = {}
         self.unsimulated_s = 0.0
         self._stepped_s = 0.0
+        self._tls = tls
         self._control = ControlChannel(control, self.request) if control is not None else None
         zone = ZoneInfo(loaded.site.site.timezone)
         of_device = loaded.signals.by_device()
@@ -78,6 +104,9 @@ class Simulator:
             if isinstance(profile, ModbusProfile):
                 assert device.unit is not None
                 unit = Unit(tag, device.unit, profile, of_device[tag], self.station.points, zone)
+                unit.broadcast = device.broadcast_writes and device.unit == 0
+                if device.accept_any_unit:
+                    unit.answers_as = (device.unit + OWN_UNIT) % (LAST_UNIT + 1)
                 self.units[device.link, device.unit] = unit
         for name in loaded.site.links:
             self.servers[name] = self._server(name)
@@ -85,10 +114,26 @@ class Simulator:
     def _server(self, name: str) -> LinkServer:
         units = {number: unit for (link, number), unit in self.units.items() if link == name}
         match self.loaded.site.links[name]:
-            case ModbusTcpLink():
-                return ModbusTcpServer(name, units, self.wire)
+            case ModbusTcpLink() as link:
+                if link.tls is not None and self._tls is None:
+                    raise SimulatorError(f"link '{name}' has tls; give --tls-cert and --tls-key for the server's side")
+                return ModbusTcpServer(
+                    name,
+                    units,
+                    self.wire,
+                    framing=link.framing,
+                    line=SerialLine(link.line.baudrate, link.line.turnaround) if link.line is not None else None,
+                    tls=self._tls if link.tls is not None else None,
+                )
             case ModbusRtuLink() as link:
-                return ModbusRtuServer(name, units, self.wire, link.baudrate)
+                return ModbusRtuServer(
+                    name,
+                    units,
+                    self.wire,
+                    link.baudrate,
+                    turnaround_s=link.turnaround,
+                    local_echo=link.local_echo,
+                )
             case OpcUaLink():
                 signals = [signal for signal in self.loaded.signals.field if signal.link == name]
                 return OpcUaServer(name, signals, self.station.points)
@@ -146,6 +191,8 @@ class Simulator:
             self.station.step(elapsed_s / steps)
         for unit in self.units.values():
             unit.watch(now_s)
+        for server in self.servers.values():
+            server.tick(now_s)
 
     # -- the control operations ------------------------------------------------------------------------------
 
@@ -161,10 +208,15 @@ class Simulator:
                 self.station.calm(_text(request, "parameter"), _number(request, "ramp_s", 0.0, low=0.0))
             case "set":
                 self.station.set(_text(request, "name"), _value(request))
+            case "follow":
+                self.station.follow(_text(request, "name"), _flag(request, "on"))
+            case "fault":
+                self._fault(request)
             case "silence":
                 self._silence(_text(request, "device"), _flag(request, "on"))
             case "exception":
-                self._exception(_text(request, "device"), _flag(request, "on"), int(_number(request, "code", 4.0)))
+                code = _number(request, "code", 4.0)
+                self._unit(_text(request, "device")).fault("exception", _flag(request, "on"), {"code": code})
             case "refuse":
                 await self._link(_text(request, "link")).refuse(_flag(request, "on"))
             case "valve":
@@ -191,9 +243,30 @@ class Simulator:
             "t_ns": time.monotonic_ns(),
             "signals": {signal.name: self.station.points[signal.name].get() for signal in self.loaded.signals.field},
             "truth": self.station.truth(),
-            "watchdogs": {unit.device: unit.watchdog_tripped for unit in self.units.values() if unit.watched},
+            "watchdogs": {u.device: u.watchdog.tripped for u in self.units.values() if u.watchdog.watched},
+            "faults": {name: faults.plain() for name, faults in self._faults() if faults.active},
+            "pulses": {name: count for unit in self.units.values() for name, count in unit.pulses.items()},
+            "actions": {unit.device: unit.actions for unit in self.units.values() if unit.actions},
+            "links": {name: server.counts for name, server in self.servers.items()},
             "unsimulated_s": self.unsimulated_s,
         }
+
+    def _faults(self) -> Iterator[tuple[str, Faults]]:
+        yield from ((unit.device, unit.faults) for unit in self.units.values())
+        yield from ((name, server.faults) for name, server in self.servers.items())
+
+    def _fault(self, request: Mapping[str, Any]) -> None:
+        settings = {
+            key: _number(request, key) for key in request.keys() - {"op", "device", "link", "name", "on", "functions"}
+        }
+        functions = request.get("functions", [])
+        if not isinstance(functions, list) or not all(isinstance(f, int) and 1 <= f <= 0x7F for f in functions):
+            raise SimulatorError('"functions" must be a list of function codes')
+        if ("device" in request) is ("link" in request):
+            raise SimulatorError('either a "device" or a "link"')
+        at: Unit | LinkServer
+        at = self._unit(_text(request, "device")) if "device" in request else self._link(_text(request, "link"))
+        at.fault(_text(request, "name"), _flag(request, "on"), settings, tuple(functions))
 
     def _silence(self, device: str, on: bool) -> None:
         settings = self.loaded.site.devices.get(device)
@@ -203,12 +276,7 @@ class Simulator:
         if isinstance(server, OpcUaServer):
             (server.silent.add if on else server.silent.discard)(device)
         else:
-            self._unit(device).silent = on
-
-    def _exception(self, device: str, on: bool, code: int) -> None:
-        if not 1 <= code <= 0xFF:
-            raise SimulatorError(f"{code} is no Modbus exception code; give 1 to 255")
-        self._unit(device).exception = code if on else None
+            self._unit(device).fault("no-reply", on, {})
 
     def _unit(self, device: str) -> Unit:
         unit = next((unit for unit in self.units.values() if unit.device == device), None)

@@ -54,6 +54,10 @@ class Station(Protocol):
         """Gives a signal a value; only where no model stands behind the signals."""
         ...
 
+    def follow(self, name: str, on: bool) -> None:
+        """Has a feedback follow its command, or stay as it is; only where no model stands behind the signals."""
+        ...
+
     def stick_valve(self, tag: str, stuck: bool) -> None:
         """Holds a valve where it is, or frees it."""
         ...

@@ -1,6 +1,7 @@
 """Which station model fits which site: a table, and the check that it provides what the site asks for."""
 
 from collections.abc import Callable
+from types import NoneType
 from typing import Final
 
 from config.load import LoadedSite
@@ -15,6 +16,13 @@ MODELS: Final[dict[str, Callable[[LoadedSite, Settings], Station]]] = {
     "fill-station": FillStation,
     "plant-outlet": PlantOutlet,
     "generic": GenericStation,
+}
+
+_KINDS: Final = {
+    "number": (int, float, NoneType),
+    "bool": (bool, NoneType),
+    "text": (str, NoneType),
+    "time": (int, float, NoneType),
 }
 
 FITS: Final[tuple[tuple[frozenset[str], str], ...]] = (
@@ -44,6 +52,8 @@ def build_station(loaded: LoadedSite, settings: Settings, model: str | None = No
             problems.append(f"{signal.name} (unknown to the model)")
         elif point.unit != signal.unit:
             problems.append(f"{signal.name} (in {signal.unit or 'no unit'}; the model gives {point.unit or 'no unit'})")
+        elif not isinstance(point.get(), _KINDS[signal.kind]):
+            problems.append(f"{signal.name} (a {signal.kind} on the site; the model gives {point.get()!r})")
         elif signal.writable and point.set is None:
             problems.append(f"{signal.name} (writable on the site, read-only in the model)")
     if problems:

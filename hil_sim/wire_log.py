@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from config.encoding import Table
-from hil_sim.registers import BIT_TABLES
-from hil_sim.unit import READ_TABLE, WRITE_TABLE, Unit
+from config.encoding import BIT_TABLES, Table
+from hil_sim.pdu import READ_TABLE, WRITE_TABLE
+from hil_sim.unit import Unit
 
 MAX_EVENTS: Final = 50_000
 """About twenty minutes of a station polled at full rate, some 15 MB; older events are dropped."""
@@ -19,7 +19,7 @@ Units = Mapping[tuple[str, int], Unit]
 
 
 class Event(NamedTuple):
-    """One exchange. ``kind`` is "reply" (to a read) or "write"; ``data`` as in ``unit.Answer``."""
+    """One exchange. ``kind`` is "reply" (to a read) or "write"; ``data`` as in ``pdu.Block``."""
 
     t_ns: int
     link: str

@@ -14,7 +14,8 @@ from pymodbus.client import AsyncModbusSerialClient
 from pymodbus.framer.rtu import FramerRTU
 
 from config.load import load_site
-from hil_sim.modbus_rtu import ModbusRtuServer, crc16
+from hil_sim.framing import crc16
+from hil_sim.modbus_rtu import ModbusRtuServer
 from hil_sim.simulator import Simulator
 from tests.hil_sim.sites import bench_site, simulated, until
 

@@ -149,7 +149,10 @@ async def test_writes_reach_the_station_and_read_back(bench: Simulator) -> None:
         ("0F 0010 0002 02 03 00", 3),
         ("07", 1),
         ("2B 0E 01 00", 1),
-        ("17 0000 0001 0003 0001 02 0000", 1),
+        ("17 0000 0001 0003 0001 02 0000", 0),
+        ("17 0000 0001 0002 0001 02 0000", 2),
+        ("16 0003 FFFF 0000", 1),  # the profile writes bits by reading, changing, writing
+        ("08 0000 1234", 0),
     ],
 )
 async def test_what_is_refused_and_with_which_code(bench: Simulator, pdu: str, code: int) -> None:
@@ -234,7 +237,7 @@ async def test_watchdog_drops_the_outputs_of_the_device_that_nobody_speaks_to(be
         assert (values["D-1.out0"].get(), values["D-1.setpoint"].get()) == (True, 50.0)
         assert (values["D-2.out0"].get(), values["D-2.setpoint"].get()) == (False, 0.0)
         assert (await client.read_coils(16, count=1, device_id=2)).bits[0] is False
-        assert not bench.units["bus", 2].watchdog_tripped
+        assert not bench.units["bus", 2].watchdog.tripped
 
 
 async def test_exceptions_do_not_feed_the_watchdog(bench: Simulator) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from pymodbus.client import ModbusTcpClient
 
 from config.load import load_site
 from config.site import ModbusRtuLink, ModbusTcpLink, OpcUaLink
+from tests.hil_sim.certificates import Authority
 from tests.hil_sim.sites import SITES
 
 READY_S = 20.0
@@ -223,6 +225,9 @@ def test_requests_that_make_no_sense_are_refused_in_words(fill: Served) -> None:
     assert "io" in fill.refused("refuse", link="nowhere", on=True)
     assert "true or false" in fill.refused("silence", device="AIT-102", on=1)
     assert "number" in fill.refused("upset", parameter="ph", value="high")
+    assert "valve or pump" in fill.refused("follow", name="RIO-101.zso_101", on=False)
+    assert "no Modbus device 'PLC-100'" in fill.refused("fault", device="PLC-100", name="late", on=True)
+    assert "here can be: none" in fill.refused("fault", link="plc", name="late", on=True)
     assert "upset" in fill.refused("set", name="AIT-101.turbidity", value=3)
     assert fill.raw("not json")["code"] == "bad-request"
     assert fill.raw("[]")["code"] == "bad-request"
@@ -289,6 +294,45 @@ def test_a_profile_beside_the_site_is_found_from_the_copy(tmp_path: Path) -> Non
         assert "no station model" in served.refused("upset", parameter="turbidity", value=7)
     finally:
         assert served.stop() == 0
+
+
+def test_a_link_with_tls_is_served_with_the_certificate_that_is_given(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    server, client = authority.issue("plc.example", "127.0.0.1"), authority.issue("gateway")
+    link = {"type": "modbus-tcp", "host": "plc.example", "port": 802, "tls": {"ca_file": str(authority.file)}}
+    profile = {"protocol": "modbus", "signals": {"x": {"table": "holding", "address": 1}}}
+    site = {
+        "site": {"id": "own"},
+        "links": {"io": link},
+        "devices": {"D": {"link": "io", "unit": 1, "profile": profile}},
+    }
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(site))
+    certificate = ["--tls-cert", str(server.cert), "--tls-key", str(server.key), "--tls-client-ca", str(authority.file)]
+    served = Served(tmp_path / "own.yaml", tmp_path / "site.yaml", *certificate)
+    try:
+        served.call("set", name="D.x", value=7)
+        served.call("fault", device="D", name="wrong-unit", on=True, unit=9)
+        assert served.call("state")["faults"] == {"D": {"wrong-unit": {"unit": 9}}}
+        context = ssl.create_default_context(cafile=str(authority.file))
+        context.load_cert_chain(client.cert, client.key)
+        copy = load_site(served.out).site.links["io"]
+        assert isinstance(copy, ModbusTcpLink)
+        with (
+            socket.create_connection((copy.host, copy.port), 5) as plain,
+            context.wrap_socket(plain, server_hostname=copy.host) as wire,
+        ):
+            wire.sendall(bytes.fromhex("0001 0000 0006 01 03 0001 0001"))
+            assert wire.recv(64) == bytes.fromhex("0001 0000 0005 09 03 02 0007")
+    finally:
+        assert served.stop() == 0
+
+
+def test_half_of_a_tls_identity_is_refused(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hil_sim", "serve", str(SITES / "fill-station.yaml"), "--tls-cert", "x.pem"]
+    command += ["--site-out", str(tmp_path / "out.yaml")]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=READY_S)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "--tls-cert and --tls-key go together" in done.stderr
 
 
 def test_signals_that_no_model_provides_are_named(tmp_path: Path) -> None:
