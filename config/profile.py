@@ -7,7 +7,7 @@ registers.
 
 import math
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
@@ -117,11 +117,22 @@ def _as_codes(value: object) -> object:
 Codes = Annotated[tuple[Annotated[int, Field(ge=0, le=0xFFFF)], ...], BeforeValidator(_as_codes), Field(min_length=1)]
 
 
+_YAML_WORDS: Final = {True: "on", False: "off"}
+
+
 class Switch(FileModel):
     """Whole numbers that stand for on and off. The first of each is what is written; a number of neither is bad."""
 
     on: Codes
     off: Codes
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unquoted(cls, data: object) -> object:
+        """YAML 1.1 takes the bare words ``on`` and ``off`` for truth values, as keys too."""
+        if not isinstance(data, dict):
+            return data
+        return {_YAML_WORDS[key] if isinstance(key, bool) else key: codes for key, codes in data.items()}
 
     @model_validator(mode="after")
     def _apart(self) -> "Switch":
