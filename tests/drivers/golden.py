@@ -542,10 +542,9 @@ VECTORS: Final[tuple[Vector, ...]] = (
         "adam-6217",
         H,
         0,
-        words(0x0000, 0xFFFF),
-        {"ai_0": 0.004, "ai_1": 0.02},
+        words(0x0000, 0xFFFF, 0x8000) + words(*[0] * 97) + words(0, 0, 0, 0, 8, 0),
+        {"ai_0": 0.004, "ai_1": 0.02, "ai_2": Reason.NOT_A_NUMBER, "ai_2_status": 8},
         HAND,
-        {"ai_0_status": 0, "ai_1_status": 0},
     ),
     Vector(
         "adam-4056so",
