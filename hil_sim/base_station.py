@@ -27,6 +27,9 @@ METER_RANGE_MS = 5.0
 METER_UNIT_CODES = {"flow_unit": 2, "total_unit": 0, "reverse_total_unit": 0}
 """The "0x00" map's codes for m3/h and m3."""
 HEALTHY_ELECTRODES_OHM = 20_000.0
+PROBE_VERSION = 0x01000107
+"""Hardware 1.0, software 1.7."""
+WIPE_INTERVAL_S = 1800.0
 LEVEL_JITTER_M = 0.001
 MAX_SPEED = 10_000.0
 
@@ -108,6 +111,11 @@ class BaseStation:
         self._downstream.add(name)
         self.add_probe(f"{tag}.temperature", "degC", "temperature", 20.0, 0.02)
         self.measure(f"{tag}.error", "1", lambda: probe.error)
+        self.measure(f"{tag}.calibration_k", "1", _constant(1.0))
+        self.measure(f"{tag}.calibration_b", "1", _constant(0.0))
+        self.measure(f"{tag}.version", "1", _constant(PROBE_VERSION))
+        settings: dict[str, Value] = {"wipe_interval": WIPE_INTERVAL_S}
+        self.command(f"{tag}.wipe_interval", "s", lambda: settings["wipe_interval"], _keep(settings, "wipe_interval"))
 
     def add_analyzer(self, tag: str, parameter: str) -> None:
         """A batch analyzer of ``parameter`` with the signals of the CNEMC register list."""
@@ -234,6 +242,13 @@ class BaseStation:
             raise SimulatorError(f"a factor of {factor:g} makes no sense; give more than 0 and at most {MAX_SPEED:g}")
         for analyzer in self.analyzers.values():
             analyzer.speed = factor
+
+
+def _keep(settings: dict[str, Value], name: str) -> Callable[[Value], None]:
+    def put(value: Value) -> None:
+        settings[name] = value
+
+    return put
 
 
 def _constant(value: Value) -> Callable[[], Value]:

@@ -79,6 +79,16 @@ VECTORS: Final[tuple[Vector, ...]] = (
         {"turbidity": Reason.DEVICE_FAULT, "error": 0xFF00},
         "Y511 manual: error byte 0xFF, wiper stuck",
     ),
+    Vector("yosemitech-y511", H, 0x3200, "1E00", {"wipe_interval": 1800.0}, HAND),
+    Vector(
+        "yosemitech-y511",
+        H,
+        0x1100,
+        dcba(1.03125) + dcba(-0.25),
+        {"calibration_k": 1.03125, "calibration_b": -0.25},
+        HAND,
+    ),
+    Vector("yosemitech-y511", H, 0x0700, "01000107", {"version": 0x01000107}, HAND),
     Vector(
         "yosemitech-y551",
         H,
