@@ -46,6 +46,7 @@ def lint(profile: ModbusProfile | OpcUaProfile) -> list[Remark]:
             remarks += _modbus_signal(name, signal)
     if isinstance(profile, ModbusProfile):
         remarks += _map(profile)
+        remarks += _holes(profile)
         remarks += _overlaps(profile)
     return sorted(remarks, key=lambda remark: LEVELS.index(remark.level))
 
@@ -139,6 +140,23 @@ def _map(profile: ModbusProfile) -> Iterator[Remark]:
     serial = profile.serial
     if serial.baudrate is None and serial.parity is None and serial.unit is None:
         yield Remark("info", "no-serial", "", "says nothing of how it leaves the factory (serial)")
+
+
+def _holes(profile: ModbusProfile) -> Iterator[Remark]:
+    """What is bound to each other stands in one read, whatever lies between."""
+    listed: dict[str, set[int]] = {}
+    for signal in profile.signals.values():
+        listed.setdefault(signal.table, set()).update(_addresses(signal))
+    for name, signal in profile.signals.items():
+        ends = [end for one in (signal, *(profile.signals[other] for other in signal.together())) for end in one.ends()]
+        widest = run = 0
+        for address in range(min(ends), max(ends) + 1):
+            run = 0 if address in listed[signal.table] else run + 1
+            widest = max(widest, run)
+        if widest > profile.limits.gap:
+            text = f"is read at once with what it is bound to, across {widest} unlisted registers"
+            told = f"{text} (gap: {profile.limits.gap}): list them, or say that the device takes it"
+            yield Remark("warning", "bound-across-gap", name, told)
 
 
 def _overlaps(profile: ModbusProfile) -> Iterator[Remark]:

@@ -85,6 +85,14 @@ def test_no_shipped_profile_has_an_error_or_a_warning(name: str) -> None:
             "w",
         ),
         ({"v": measured()}, {"limits": {"gap": 3}}, "warning", "gap-unverified", ""),
+        (
+            {"v": measured(quality_from={"signal": "f", "codes": {0: "ok", 1: "device-fault"}}), "f": FLAG},
+            {"limits": {"gap": 7}},
+            "warning",
+            "bound-across-gap",
+            "v",
+        ),
+        ({"total": measured(unit="m3", fraction={"address": 4})}, {}, "warning", "bound-across-gap", "total"),
         ({"v": measured()}, {}, "info", "no-identify", ""),
         ({"v": measured()}, {}, "info", "no-serial", ""),
         (
@@ -131,6 +139,16 @@ def test_a_doubt_is_named(signals: dict[str, Any], head: dict[str, Any], level: 
         ({"v": measured(), "w": measured(table="input")}, {}, "overlap"),
         ({"v": measured()}, {"limits": {"gap": 3}, "verified": "manual"}, "gap-unverified"),
         ({"v": measured(verified="manual")}, {"verified": "manual"}, "verified-without-source"),
+        (
+            {"v": measured(quality_from={"signal": "f", "codes": {0: "ok", 1: "device-fault"}}), "f": FLAG},
+            {"limits": {"gap": 8}, "verified": "manual"},
+            "bound-across-gap",
+        ),
+        (
+            {"total": measured(unit="m3", fraction={"address": 2}), "between": {"table": "holding", "address": 1}},
+            {},
+            "bound-across-gap",
+        ),
     ],
 )
 def test_what_is_in_order_is_let_pass(signals: dict[str, Any], head: dict[str, Any], code: str) -> None:

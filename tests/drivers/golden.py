@@ -120,9 +120,10 @@ VECTORS: Final[tuple[Vector, ...]] = (
         + abcd(0.375)
         + words(0x0000, 0x000C)
         + abcd(0.25)
-        + words(5, 1, 0, 0, 0, 0),
+        + words(5, 1, 0, 1, 0, 0),
         {
             "flow": -625.5,
+            "low_alarm": 1,
             "velocity": -2.5,
             "percent": -40.0,
             "total": 48216.375,
