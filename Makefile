@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test check format bench lock clean venv
+.PHONY: help demo test check format bench docs lock clean venv
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -42,6 +42,9 @@ format: $(READY) ## format and fix what can be fixed
 
 bench: $(READY) ## measure: ours beside the bare libraries, in one run (BENCH_ARGS=reaction)
 	@$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+docs: $(READY) ## write the page of each device profile anew
+	@$(BIN)/penstock profile pages docs/devices
 
 lock: $(READY) ## resolve the dependencies anew into the lock files
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \

@@ -43,10 +43,10 @@ def _of(
             raise ValueError(f"a {kind} of at most {maximum:g}")
         return value
 
-    return BeforeValidator(read)
+    return BeforeValidator(read, json_schema_input_type=str)
 
 
-Quantity = Annotated[Measured, BeforeValidator(_measured)]
+Quantity = Annotated[Measured, BeforeValidator(_measured, json_schema_input_type=str)]
 Seconds = Annotated[float, _of("time", minimum=0)]
 PositiveSeconds = Annotated[float, _of("time", above=0)]
 FlowM3h = Annotated[float, _of("flow", minimum=0)]

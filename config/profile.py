@@ -7,7 +7,7 @@ registers.
 
 import math
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
@@ -24,7 +24,7 @@ from config.encoding import (
     Order,
     Table,
 )
-from config.model import Address, FieldName, FileModel, PositiveSeconds, Seconds
+from config.model import Address, FieldName, FileModel, PositiveSeconds, Register, Seconds
 from config.sample import Reason
 from config.units import unit
 
@@ -45,7 +45,7 @@ def _known_unit(symbol: object) -> str:
     return unit(str(symbol)).symbol
 
 
-UnitSymbol = Annotated[str, BeforeValidator(_known_unit)]
+UnitSymbol = Annotated[str, BeforeValidator(_known_unit, json_schema_input_type=str)]
 
 
 def _not_nil(number: float) -> float:
@@ -114,7 +114,14 @@ def _as_codes(value: object) -> object:
     return (value,) if isinstance(value, int) else value
 
 
-Codes = Annotated[tuple[Annotated[int, Field(ge=0, le=0xFFFF)], ...], BeforeValidator(_as_codes), Field(min_length=1)]
+Codes = Annotated[
+    tuple[Register, ...],
+    BeforeValidator(_as_codes, json_schema_input_type=Register | tuple[Register, ...]),
+    Field(min_length=1),
+]
+
+
+_YAML_WORDS: Final = {True: "on", False: "off"}
 
 
 class Switch(FileModel):
@@ -122,6 +129,14 @@ class Switch(FileModel):
 
     on: Codes
     off: Codes
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unquoted(cls, data: object) -> object:
+        """YAML 1.1 takes the bare words ``on`` and ``off`` for truth values, as keys too."""
+        if not isinstance(data, dict):
+            return data
+        return {_YAML_WORDS[key] if isinstance(key, bool) else key: codes for key, codes in data.items()}
 
     @model_validator(mode="after")
     def _apart(self) -> "Switch":
@@ -163,7 +178,10 @@ class ModbusSignal(FileModel):
     carry: Part | None = None
     unit_from: UnitFrom | None = None
     exponent_from: ExponentFrom | None = None
-    quality_from: Annotated[tuple[QualityFrom, ...], BeforeValidator(_as_list)] = ()
+    quality_from: Annotated[
+        tuple[QualityFrom, ...],
+        BeforeValidator(_as_list, json_schema_input_type=QualityFrom | tuple[QualityFrom, ...]),
+    ] = ()
     time_from: FieldName | None = None
     enum: dict[int, str] = {}
     switch: Switch | None = None

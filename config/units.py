@@ -36,8 +36,12 @@ CANONICAL: Final[dict[str, str]] = {
     "ratio": "%",
     "frequency": "Hz",
     "power": "kW",
+    "energy": "kWh",
     "current": "A",
     "potential": "mV",
+    "resistance": "Ohm",
+    "rotation": "rpm",
+    "torque": "Nm",
     "count": "1",
 }
 """The unit in which each kind is computed, stored and sent."""
@@ -67,8 +71,10 @@ _UNITS: Final[dict[str, Unit]] = {
         Unit("bar", "pressure"),
         Unit("kPa", "pressure", 1e-2),
         Unit("MPa", "pressure", 10.0),
+        Unit("mbar", "pressure", 1e-3),
         Unit("degC", "temperature"),
         Unit("K", "temperature", 1.0, -273.15),
+        Unit("degF", "temperature", 5 / 9, -160 / 9),
         Unit("mg/L", "concentration"),
         Unit("ug/L", "concentration", 1e-3),
         Unit("g/L", "concentration", 1e3),
@@ -81,15 +87,35 @@ _UNITS: Final[dict[str, Unit]] = {
         Unit("Hz", "frequency"),
         Unit("kW", "power"),
         Unit("W", "power", 1e-3),
+        Unit("MW", "power", 1e3),
+        Unit("MJ/h", "power", 1 / 3.6),
+        Unit("GJ/h", "power", 1e3 / 3.6),
+        Unit("kWh", "energy"),
+        Unit("MWh", "energy", 1e3),
+        Unit("MJ", "energy", 1 / 3.6),
+        Unit("GJ", "energy", 1e3 / 3.6),
         Unit("A", "current"),
         Unit("mA", "current", 1e-3),
         Unit("mV", "potential"),
         Unit("V", "potential", 1e3),
+        Unit("Ohm", "resistance"),
+        Unit("kOhm", "resistance", 1e3),
+        Unit("rpm", "rotation"),
+        Unit("Nm", "torque"),
         Unit("1", "count"),
     )
 }
 
-_ALIASES: Final[dict[str, str]] = {"m³/h": "m3/h", "m³/s": "m3/s", "m³": "m3", "°C": "degC", "µS/cm": "uS/cm"}
+_ALIASES: Final[dict[str, str]] = {
+    "m³/h": "m3/h",
+    "m³/s": "m3/s",
+    "m³": "m3",
+    "°C": "degC",
+    "°F": "degF",
+    "µS/cm": "uS/cm",
+    "Ω": "Ohm",
+    "kΩ": "kOhm",
+}
 _QUANTITY: Final = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(\S*)\s*")
 
 

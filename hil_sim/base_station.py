@@ -22,6 +22,14 @@ DEFAULT_INTERVAL_S = 3600.0
 """Interval of an analyzer that no guard of the site watches."""
 METER_NOISE = 0.003
 """0.3 % of reading: a healthy magnetic meter."""
+METER_RANGE_MS = 5.0
+"""Velocity that a meter shows as 100 %."""
+METER_UNIT_CODES = {"flow_unit": 2, "total_unit": 0, "reverse_total_unit": 0}
+"""The "0x00" map's codes for m3/h and m3."""
+HEALTHY_ELECTRODES_OHM = 20_000.0
+PROBE_VERSION = 0x01000107
+"""Hardware 1.0, software 1.7."""
+WIPE_INTERVAL_S = 1800.0
 LEVEL_JITTER_M = 0.001
 MAX_SPEED = 10_000.0
 
@@ -79,8 +87,13 @@ class BaseStation:
         self.measure(f"{tag}.total", "m3", lambda: meter.total_m3)
         self.measure(f"{tag}.reverse_total", "m3", lambda: 0.0)
         self.measure(f"{tag}.velocity", "m/s", lambda: meter.velocity_ms)
-        for alarm in ("excitation_alarm", "electrode_alarm", "empty_pipe"):
+        self.measure(f"{tag}.percent", "%", lambda: 100.0 * meter.velocity_ms / METER_RANGE_MS)
+        self.measure(f"{tag}.electrode_resistance", "Ohm", lambda: HEALTHY_ELECTRODES_OHM)
+        self.measure(f"{tag}.bore", "m", lambda: meter.bore_m)
+        for alarm in ("excitation_alarm", "electrode_alarm", "empty_pipe", "high_alarm", "low_alarm"):
             self.measure(f"{tag}.{alarm}", "1", lambda: 0)
+        for code, number in METER_UNIT_CODES.items():
+            self.measure(f"{tag}.{code}", "1", _constant(number))
         return meter
 
     def add_probe(self, name: str, unit: str, parameter: str, lag_s: float, noise: float) -> Probe:
@@ -98,6 +111,11 @@ class BaseStation:
         self._downstream.add(name)
         self.add_probe(f"{tag}.temperature", "degC", "temperature", 20.0, 0.02)
         self.measure(f"{tag}.error", "1", lambda: probe.error)
+        self.measure(f"{tag}.calibration_k", "1", _constant(1.0))
+        self.measure(f"{tag}.calibration_b", "1", _constant(0.0))
+        self.measure(f"{tag}.version", "1", _constant(PROBE_VERSION))
+        settings: dict[str, Value] = {"wipe_interval": WIPE_INTERVAL_S}
+        self.command(f"{tag}.wipe_interval", "s", lambda: settings["wipe_interval"], _keep(settings, "wipe_interval"))
 
     def add_analyzer(self, tag: str, parameter: str) -> None:
         """A batch analyzer of ``parameter`` with the signals of the CNEMC register list."""
@@ -228,6 +246,17 @@ class BaseStation:
             raise SimulatorError(f"a factor of {factor:g} makes no sense; give more than 0 and at most {MAX_SPEED:g}")
         for analyzer in self.analyzers.values():
             analyzer.speed = factor
+
+
+def _keep(settings: dict[str, Value], name: str) -> Callable[[Value], None]:
+    def put(value: Value) -> None:
+        settings[name] = value
+
+    return put
+
+
+def _constant(value: Value) -> Callable[[], Value]:
+    return lambda: value
 
 
 Thing = TypeVar("Thing")

@@ -15,6 +15,7 @@ import typer
 
 from config.errors import ConfigError, LinkError, PenstockError
 from edge.cli import exit_codes
+from edge.cli.profile import profile_app
 
 app = typer.Typer(
     name="penstock",
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(profile_app)
 
 Site = Annotated[Path, typer.Argument(help="the site file (YAML)", show_default=False)]
 State = Annotated[

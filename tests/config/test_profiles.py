@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from config.encoding import REGISTERS, Encoding
@@ -69,6 +70,19 @@ def profile(**signals: dict[str, Any]) -> ModbusProfile | OpcUaProfile:
 def test_a_map_that_cannot_work_is_refused(signal: dict[str, Any], expected: str) -> None:
     with pytest.raises(ValidationError, match=expected):
         profile(value=signal)
+
+
+def test_on_and_off_of_a_switch_may_stand_without_quotes() -> None:
+    text = "{table: holding, address: 0, switch: {on: 2, off: [1, 0]}}"
+    signal = profile(value=yaml.safe_load(text)).signals["value"]
+    assert isinstance(signal, ModbusSignal)
+    assert signal.switch is not None
+    assert (signal.switch.on, signal.switch.off) == ((2,), (1, 0))
+
+
+def test_a_switch_of_numbers_is_no_switch() -> None:
+    with pytest.raises(ValidationError, match="Field required"):
+        profile(value={"table": "holding", "address": 0, "switch": {1: 2, 0: 1}})
 
 
 def test_an_address_below_the_base_is_refused() -> None:
