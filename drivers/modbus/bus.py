@@ -259,7 +259,7 @@ class ModbusBus:
                 self._take_turn(turn, now - CLOCK_TICK_S)
 
     def _free(self) -> None:
-        """The bus may take a request again. A write goes out now, a read when all that has arrived has been looked at."""
+        """The bus may take a request again. A write goes out now, a read when all that has arrived was looked at."""
         if self._jobs or self._reserved is not None:
             self._kick()
         else:
