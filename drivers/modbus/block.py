@@ -7,12 +7,15 @@ NaN, an infinity, a sentinel, a value outside its range, a broken BCD digit, a c
 
 import math
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import tzinfo
+from itertools import repeat
+from math import isfinite
+from operator import add, itemgetter, le, mul
 from typing import Final, NamedTuple
 
-from config.encoding import BIT_TABLES, TIMES, Encoding
+from config.encoding import BIT_TABLES, FLOATS, TIMES, Encoding
 from config.profile import ModbusSignal, QualityFrom
 from config.sample import Quality, Reason, Sample, bad, quality_of
 from config.signals import Signal
@@ -28,6 +31,10 @@ Read = Callable[[Values], Number | None]
 
 _new = tuple.__new__
 """Makes a Sample without its constructor in Python: half the cost."""
+_SAMPLE: Final = repeat(Sample)
+_GOOD: Final = repeat(Quality.GOOD)
+_OK: Final = repeat(Reason.OK)
+_NONE: Final = repeat(None)
 _FLOAT32_MAX: Final = (2 - 2**-23) * 2.0**127
 _ROUNDING: Final = 1e-12
 """Relative: what a few operations on doubles can be off by."""
@@ -61,11 +68,15 @@ class Around:
 
 
 class _Plain(NamedTuple):
-    """A number without bindings: from ``low`` to ``high`` (raw) it is good, any other ``exact`` judges."""
+    """A number without bindings: from ``low`` to ``high`` (raw) it is good, any other ``exact`` judges.
+
+    ``finite``: every finite number lies between them.
+    """
 
     place: int
     low: float
     high: float
+    finite: bool
     scale: float
     bias: float
     raw: slice
@@ -73,7 +84,11 @@ class _Plain(NamedTuple):
 
 
 class Block:
-    """Decodes the data of one reply. ``signals``: the indices of the samples, in their order."""
+    """Decodes the data of one reply. ``signals``: the indices of the samples, in their order.
+
+    The plain numbers of a block are handled column by column in C; only when one of them is out of its bounds, each is
+    looked at by itself.
+    """
 
     def __init__(self, signals: tuple[Signal, ...], around: Around) -> None:
         numbers = [signal for signal in signals if modbus(signal).table not in BIT_TABLES]
@@ -90,24 +105,61 @@ class Block:
         plain.sort(key=lambda pair: pair[1].place)
         self._plain = tuple(simple for _, simple in plain)
         self._others = tuple(decode for _, decode in others)
-        # When every unpacked number is a plain one, they stand in this order already.
-        self._all_plain = [simple.place for simple in self._plain] == list(range(len(places)))
+        self._pick = _picker([simple.place for simple in self._plain], len(places))
+        self._raws = _cutter([simple.raw for simple in self._plain])
+        self._within = _bounds_check(self._plain)
+        self._scales = tuple(simple.scale for simple in self._plain)
+        self._biases = tuple(simple.bias for simple in self._plain)
+        self._biased = any(self._biases)
+        # A float that is neither scaled nor shifted is the sample's value as it stands.
+        floats = all(modbus(signal).type in FLOATS for signal, _ in plain)
+        self._as_read = floats and not self._biased and set(self._scales) <= {1.0}
         self.signals = tuple(signal.index for signal, _ in (*plain, *others))
 
     def decode(self, data: bytes, received: float) -> list[Sample]:
         """The samples of a reply's data; ``received`` on the loop's clock."""
         values = self._unpack(data)
-        new, good, ok = _new, Quality.GOOD, Reason.OK
-        numbers = values if self._all_plain else [values[plain.place] for plain in self._plain]
-        samples = [
-            new(Sample, (number * scale + bias, good, ok, received, None, data[raw]))
-            if low <= number <= high
-            else exact(values, data, received)
-            for number, (_, low, high, scale, bias, raw, exact) in zip(numbers, self._plain, strict=True)
-        ]
+        numbers = self._pick(values)
+        if self._within(numbers):
+            shown = numbers if self._as_read else map(mul, numbers, self._scales)
+            if self._biased:
+                shown = map(add, shown, self._biases)
+            columns = zip(shown, _GOOD, _OK, repeat(received), _NONE, self._raws(data), strict=False)
+            samples = list(map(_new, _SAMPLE, columns))
+        else:
+            samples = [plain.exact(values, data, received) for plain in self._plain]
         for decode in self._others:
             samples.append(decode(values, data, received))
         return samples
+
+
+def _bounds_check(plain: tuple[_Plain, ...]) -> Callable[[Values], bool]:
+    """What tells that every number is within its bounds; a NaN is not."""
+    lows, highs = tuple(one.low for one in plain), tuple(one.high for one in plain)
+    if all(one.finite for one in plain):
+        return lambda numbers: all(map(isfinite, numbers))
+    return lambda numbers: all(map(le, lows, numbers)) and all(map(le, numbers, highs))
+
+
+def _cutter(slices: list[slice]) -> Callable[[bytes], Iterable[bytes]]:
+    """What cuts the bytes of each number out of a block."""
+    layout, at = ">", 0
+    for part in slices:
+        if part.start < at:
+            return lambda data: map(data.__getitem__, slices)
+        layout += f"{part.start - at}x{part.stop - part.start}s"
+        at = part.stop
+    return struct.Struct(layout).unpack_from
+
+
+def _picker(places: list[int], count: int) -> Callable[[Values], Values]:
+    """What takes the numbers at ``places`` out of ``count`` unpacked ones."""
+    if places == list(range(count)):
+        return lambda values: values
+    if len(places) == 1:
+        [place] = places
+        return lambda values: (values[place],)
+    return itemgetter(*places) if places else lambda values: ()
 
 
 def modbus(signal: Signal) -> ModbusSignal:
@@ -192,6 +244,7 @@ def _plain(signal: Signal, around: Around, places: Mapping[Place, int]) -> _Plai
         place=places[_main_place(definition, around)],
         low=low,
         high=high,
+        finite=definition.type is Encoding.FLOAT32 and (low, high) == _raw_bounds(definition) and high > _FLOAT32_MAX,
         scale=definition.scale * signal.factor,
         bias=definition.offset * signal.factor + signal.bias,
         raw=_raw_slice(definition, around),

@@ -30,7 +30,7 @@ from drivers.modbus.line import Line
 from drivers.modbus.parameters import Parameters
 from drivers.modbus.plan import DevicePlan, Read
 from drivers.modbus.schedule import Schedule, Turn, phases
-from drivers.modbus.transaction import Done, Outcome, Result
+from drivers.modbus.transaction import Outcome, Request, Result
 from drivers.modbus.transport import CLOCK_TICK_S
 from drivers.modbus.unit import Unit
 from drivers.port import DeviceStatus, LinkEvent, LinkStatus, Notify, Sink, WriteResult
@@ -77,6 +77,7 @@ class _Poll:
 
     unit: _Device
     read: Read
+    request: Request
     answered: bool = False
     silent: int = 0
     refused: int = 0
@@ -196,7 +197,7 @@ class ModbusBus:
         now = self._asked_at = self._loop.time()
         self._health.connected()
         self._schedule.clear()
-        polls = [_Poll(unit, read) for unit in self._devices.values() for read in unit.plan.reads]
+        polls = [self._poll(unit, read) for unit in self._devices.values() for read in unit.plan.reads]
         first = phases([poll.read.period for poll in polls], self._phase)
         for poll, after in zip(polls, first, strict=True):
             self._schedule.put(Turn(poll, poll.read.period, poll.read.priority, now + after))
@@ -311,26 +312,29 @@ class ModbusBus:
             self._probe(unit, now)
         else:
             unit.status.missed += turn.pass_on(now)
-            self._read(unit, item.read, self._timeout(unit, item.read), self._polled, turn)
+            unit.status.polls += 1
+            self._asked_at = now
+            self._line.request(unit, item.request, self._polled, turn)
 
     # -- reads -------------------------------------------------------------------------------------------------------
 
-    def _read(self, unit: _Device, read: Read, timeout: float, done: Done, context: object) -> None:
-        unit.status.polls += 1
-        self._asked_at = self._loop.time()
-        self._line.request(unit, read.pdu, read.reply_start, read.reply_bytes, timeout, done, context)
+    def _poll(self, unit: _Device, read: Read) -> _Poll:
+        return _Poll(unit, read, self._ask_for(unit, read))
 
-    def _timeout(self, unit: _Device, read: Read) -> float:
-        return self._line.timeout(unit, len(read.pdu), read.reply_bytes)
+    def _ask_for(self, unit: _Device, read: Read) -> Request:
+        return self._line.prepared(unit, read.pdu, read.reply_start, read.reply_bytes)
 
     def _probe(self, unit: _Device, now: float) -> None:
         """Asks for the smallest thing there is, to hear whether the unit answers."""
         read = unit.plan.smallest
         if read is None:
             return
-        timeout = unit.probe_timeout(self._timeout(unit, read))
-        unit.held_until = now + timeout
-        self._read(unit, read, timeout, self._probed, read)
+        request = self._ask_for(unit, read)
+        request = request._replace(timeout=unit.probe_timeout(request.timeout))
+        unit.held_until = now + request.timeout
+        unit.status.polls += 1
+        self._asked_at = now
+        self._line.request(unit, request, self._probed, read)
 
     def _probed(self, read: Read, result: Result) -> None:
         if result.outcome is Outcome.REPLY:
@@ -395,7 +399,7 @@ class ModbusBus:
             return None
         if not poll.answered and self._taken_apart(poll, result.at, "silence while other registers are answered"):
             return float("inf")
-        pause = math.ldexp(self._timeout(unit, poll.read), poll.silent)
+        pause = math.ldexp(poll.request.timeout, poll.silent)
         return result.at + max(poll.read.period, min(pause, LONGEST_RETRY_S))
 
     def _taken_apart(self, poll: _Poll, at: float, why: str) -> bool:
@@ -407,7 +411,7 @@ class ModbusBus:
         body = {"block": _place(poll.read), "why": why}
         self._notify(LinkEvent("block-taken-apart", self._name, poll.unit.device, body))
         for half in halves:
-            self._schedule.put(Turn(_Poll(poll.unit, half), half.period, half.priority, at))
+            self._schedule.put(Turn(self._poll(poll.unit, half), half.period, half.priority, at))
         return True
 
     def _block_bad(self, poll: _Poll, reason: Reason, at: float) -> None:
@@ -457,8 +461,8 @@ class ModbusBus:
             # Nobody answers a broadcast; that it was sent is all that can be known.
             self._advance(job, Result(Outcome.REPLY, ask.start, self._loop.time(), 0.0))
             return
-        timeout = self._line.timeout(job.unit, len(ask.pdu), ask.reply_bytes)
-        self._line.request(job.unit, ask.pdu, ask.start, ask.reply_bytes, timeout, self._heard, job)
+        request = self._line.prepared(job.unit, ask.pdu, ask.start, ask.reply_bytes)
+        self._line.request(job.unit, request, self._heard, job)
 
     def _heard(self, job: _Job, result: Result) -> None:
         if result.outcome is Outcome.TIMEOUT and job.key >= 0:

@@ -101,11 +101,13 @@ class TcpFraming:
             if end > size:
                 break
             pdu = buffer[start + MBAP_BYTES : end]
-            mine = self._transaction_of(transaction, unit, pdu[0], pending)
-            if mine is None or any(mine == other for other, _ in replies):
+            expected = pending.get(transaction)
+            if expected is None or unit != expected.unit or pdu[0] & 0x7F != expected.start[0]:
+                transaction = self._leniently(transaction, unit, pdu[0], pending)
+            if transaction is None or (replies and any(transaction == other for other, _ in replies)):
                 self.counts.stray_bytes += end - start
             else:
-                replies.append((mine, pdu))
+                replies.append((transaction, pdu))
             start = end
         self._buffer = buffer[start:] if start < size else b""
         return replies
@@ -114,9 +116,8 @@ class TcpFraming:
         # A frame cut off by a time-out still has its end to come; on TCP the stream stays in step.
         return
 
-    def _transaction_of(
-        self, transaction: int, unit: int, function: int, pending: Mapping[int, Expected]
-    ) -> int | None:
+    def _leniently(self, transaction: int, unit: int, function: int, pending: Mapping[int, Expected]) -> int | None:
+        """The request that a reply answers which does not name it exactly, ``None`` when it answers none."""
         expected = pending.get(transaction)
         if expected is None and not self._strict and transaction == 0 and len(pending) == 1:
             [(transaction, expected)] = pending.items()

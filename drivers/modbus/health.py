@@ -91,6 +91,8 @@ class Health:
     def _answered(self, unit: Unit, at: float) -> None:
         self._silent_in_a_row = 0
         self._heard_at = at
+        if not unit.silent and unit.status.online:
+            return
         was_down = unit.down
         unit.answered()
         if unit.status.online:

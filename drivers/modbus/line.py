@@ -14,7 +14,7 @@ import structlog
 from config.errors import LinkError
 from config.site import ModbusLink
 from drivers.modbus.framing import Expected
-from drivers.modbus.transaction import Done, Exchange, Outcome, Result
+from drivers.modbus.transaction import Done, Exchange, Outcome, Request, Result
 from drivers.modbus.transport import connect, has_transaction_ids, line_timing
 from drivers.modbus.unit import Unit
 from drivers.port import LinkStatus
@@ -32,10 +32,7 @@ class _Wanted(NamedTuple):
     """A request that waits until nothing can be taken for its reply."""
 
     unit: Unit
-    pdu: bytes
-    start: bytes
-    reply_bytes: int
-    timeout: float
+    request: Request
     done: Done
     context: Any
 
@@ -131,13 +128,15 @@ class Line:
             return None
         return max(self._exchange.last_byte_at + self._timing.silence_s, self._quiet_until)
 
-    def timeout(self, unit: Unit, request_bytes: int, reply_bytes: int) -> float:
-        """How long a reply is awaited, in seconds: its time on the line and in the device, and the link's margin."""
-        return self._timing.transfer_s(request_bytes, reply_bytes) + unit.response_delay + self._link.timeout
+    def prepared(self, unit: Unit, pdu: bytes, start: bytes, reply_bytes: int) -> Request:
+        """A request to a unit whose reply begins with ``start`` and has ``reply_bytes``.
 
-    def request(
-        self, unit: Unit, pdu: bytes, start: bytes, reply_bytes: int, timeout: float, done: Done, context: Any
-    ) -> None:
+        It is awaited as long as it takes on the line and in the device, and the link's margin.
+        """
+        timeout = self._timing.transfer_s(len(pdu), reply_bytes) + unit.response_delay + self._link.timeout
+        return Request(pdu, Expected(unit.answers_as, start, reply_bytes), timeout)
+
+    def request(self, unit: Unit, request: Request, done: Done, context: Any) -> None:
         """Asks a unit; ``done`` is called once. To be called only when ``ready_at`` allows it.
 
         If a late reply of the unit could be taken for this one's, it is asked something else first; if that is not
@@ -145,11 +144,10 @@ class Line:
         """
         assert self._exchange is not None
         self._requests += 1
-        if not self._has_ids and unit.may_be_late(start, self._loop.time()):
-            self._clear_up(_Wanted(unit, pdu, start, reply_bytes, timeout, done, context))
+        if unit.late and unit.may_be_late(request.expected.start, self._loop.time()):
+            self._clear_up(_Wanted(unit, request, done, context))
             return
-        expected = Expected(unit.answers_as, start, reply_bytes)
-        self._exchange.request(unit.number, pdu, expected, timeout, self._asked, (unit, start, timeout, done, context))
+        self._exchange.request(unit.number, request, self._asked, (unit, request, done, context))
 
     def broadcast(self, pdu: bytes) -> None:
         """Sends to every unit; nobody answers."""
@@ -216,19 +214,17 @@ class Line:
     def _clear_up(self, wanted: _Wanted) -> None:
         """Asks what no late reply can be taken for, and then what is wanted."""
         assert self._exchange is not None
-        read = wanted.unit.unlike(self._loop.time(), wanted.timeout)
+        read = wanted.unit.unlike(self._loop.time(), wanted.request.timeout)
         if read is None:
             # Nothing can be told apart: the unit is left alone until its late reply must have come.
             self._loop.call_soon(self._gave_up, wanted, Result(Outcome.TIMEOUT, b"", self._loop.time(), 0.0))
             return
-        expected = Expected(wanted.unit.answers_as, read.reply_start, read.reply_bytes)
-        self._exchange.request(
-            wanted.unit.number, read.pdu, expected, wanted.timeout, self._cleared, (read.reply_start, wanted)
-        )
+        request = self.prepared(wanted.unit, read.pdu, read.reply_start, read.reply_bytes)
+        self._exchange.request(wanted.unit.number, request, self._cleared, (request, wanted))
 
-    def _cleared(self, context: tuple[bytes, _Wanted], result: Result) -> None:
-        start, wanted = context
-        self._note(wanted.unit, start, result, wanted.timeout)
+    def _cleared(self, context: tuple[Request, _Wanted], result: Result) -> None:
+        request, wanted = context
+        self._note(wanted.unit, request, result)
         if result.outcome in (Outcome.TIMEOUT, Outcome.LOST):
             self._gave_up(wanted, result)
             return
@@ -245,22 +241,21 @@ class Line:
         wanted.done(wanted.context, result)
         self._free()
 
-    def _asked(self, context: tuple[Unit, bytes, float, Done, Any], result: Result) -> None:
-        unit, start, timeout, done, inner = context
-        self._note(unit, start, result, timeout)
+    def _asked(self, context: tuple[Unit, Request, Done, Any], result: Result) -> None:
+        unit, request, done, inner = context
+        self._note(unit, request, result)
         done(inner, result)
         self._free()
 
-    def _note(self, unit: Unit, start: bytes, result: Result, timeout: float) -> None:
-        self._book(unit, result, timeout)
-        match result.outcome:
-            case Outcome.REPLY | Outcome.MALFORMED:
-                self._answered = True
-                unit.heard(start, exception=False)
-            case Outcome.EXCEPTION:
-                self._answered = True
-                unit.heard(start, exception=True)
-            case Outcome.TIMEOUT if len(start) == READ_START:
-                unit.may_still_answer(start)
-            case _:
-                return
+    def _note(self, unit: Unit, request: Request, result: Result) -> None:
+        self._book(unit, result, request.timeout)
+        outcome = result.outcome
+        if outcome is not Outcome.TIMEOUT and outcome is not Outcome.LOST:
+            self._answered = True
+        if self._has_ids:
+            return
+        start = request.expected.start
+        if outcome is Outcome.REPLY or outcome is Outcome.EXCEPTION:
+            unit.heard(start, exception=outcome is Outcome.EXCEPTION)
+        elif outcome is not Outcome.MALFORMED and len(start) == READ_START:
+            unit.may_still_answer(start)

@@ -52,12 +52,15 @@ class Schedule(Generic[T]):
 
     def take(self, now: float) -> Turn[T] | None:
         """The turn whose deadline is the earliest of those that are due; ``None`` when none is."""
-        while self._waiting and self._waiting[0][0] <= now:
-            at, _, turn = heapq.heappop(self._waiting)
+        waiting, ready = self._waiting, self._ready
+        while waiting and waiting[0][0] <= now:
+            at, _, turn = heapq.heappop(waiting)
+            if not ready and (not waiting or waiting[0][0] > now):
+                return turn
             self._count += 1
             deadline = at + SLACK_PERIODS[turn.priority] * turn.period
-            heapq.heappush(self._ready, (deadline, self._count, turn))
-        return heapq.heappop(self._ready)[2] if self._ready else None
+            heapq.heappush(ready, (deadline, self._count, turn))
+        return heapq.heappop(ready)[2] if ready else None
 
     def next_at(self) -> float | None:
         """When something is due next; in the past when something is due already, ``None`` when nothing ever is."""

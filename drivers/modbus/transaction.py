@@ -29,6 +29,14 @@ class Outcome(Enum):
     LOST = auto()
 
 
+class Request(NamedTuple):
+    """A request's PDU, the only reply that can answer it, and how long that is awaited, in seconds."""
+
+    pdu: bytes
+    expected: Expected
+    timeout: float
+
+
 class Result(NamedTuple):
     """``pdu`` is the reply's; ``at`` the loop's time; ``took`` seconds since sending."""
 
@@ -46,7 +54,6 @@ Done = Callable[[Any, Result], None]
 class _Pending:
     """A request in hand. ``deadline`` on the loop's clock."""
 
-    expected: Expected
     done: Done
     context: Any
     deadline: float
@@ -71,6 +78,7 @@ class Exchange(asyncio.Protocol):
         self._pending: dict[int, _Pending] = {}
         self._expected: dict[int, Expected] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = float("inf")
         self._busy_since = 0.0
         self._ended = False
         self.busy_s = 0.0
@@ -92,26 +100,21 @@ class Exchange(asyncio.Protocol):
         """What arrived and was of no use."""
         return self._framing.counts
 
-    def request(
-        self, unit: int, pdu: bytes, expected: Expected, timeout: float, done: Done, context: Any = None
-    ) -> None:
-        """Sends a request; ``done`` is called once with ``context`` and the result, within ``timeout`` seconds."""
+    def request(self, unit: int, request: Request, done: Done, context: Any = None) -> None:
+        """Sends a request to a unit; ``done`` is called once with ``context`` and the result, within its time-out."""
         assert len(self._pending) < self._in_flight, "more requests than the link takes"
         assert self._transport is not None
-        now = self._loop.time()
+        pdu, expected, timeout = request
+        # The loop's clock may tick in milliseconds only; a round trip on TCP is shorter.
+        deadline, sent_at = self._loop.time() + timeout, time.perf_counter()
         transaction = self._transaction = self._transaction % 0xFFFF + 1
         frame = self._framing.frame(unit, pdu, transaction)
         if not self._pending:
-            self._busy_since = time.perf_counter()
-        # The loop's clock may tick in milliseconds only; a round trip on TCP is shorter.
-        pending = _Pending(expected, done, context, now + timeout, time.perf_counter())
-        self._pending[transaction] = pending
+            self._busy_since = sent_at
+        self._pending[transaction] = _Pending(done, context, deadline, sent_at)
         self._expected[transaction] = expected
-        if self._timer is None:
-            self._timer = self._loop.call_at(pending.deadline, self._expire)
-        elif pending.deadline < self._timer.when():
-            self._timer.cancel()
-            self._timer = self._loop.call_at(pending.deadline, self._expire)
+        if deadline < self._timer_at:
+            self._set_timer(deadline)
         self._transport.write(frame)
 
     def send(self, unit: int, pdu: bytes) -> None:
@@ -145,11 +148,14 @@ class Exchange(asyncio.Protocol):
             self.close(str(error))
             return
         for transaction, pdu in replies:
-            expected = self._expected[transaction]
-            if pdu[0] & 0x80:
-                outcome = Outcome.EXCEPTION if len(pdu) == 2 else Outcome.MALFORMED
-            elif len(pdu) == expected.pdu_bytes and pdu.startswith(expected.start):
+            expected = self._expected.get(transaction)
+            if expected is None:
+                # What an earlier reply led to has closed the connection.
+                return
+            if len(pdu) == expected.pdu_bytes and pdu.startswith(expected.start):
                 outcome = Outcome.REPLY
+            elif pdu[0] & 0x80 and len(pdu) == 2:
+                outcome = Outcome.EXCEPTION
             else:
                 outcome = Outcome.MALFORMED
             self._end(transaction, outcome, pdu)
@@ -160,22 +166,25 @@ class Exchange(asyncio.Protocol):
         self._ended = True
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
         for transaction in list(self._pending):
             self._end(transaction, Outcome.LOST, b"")
         self._lost(why)
 
     def _expire(self) -> None:
         """Ends what has not been answered in time. The timer is not set anew for each request, but when it fires."""
-        self._timer = None
+        self._timer, self._timer_at = None, float("inf")
         now = self._loop.time() + _EARLY_S
         for transaction in [number for number, pending in self._pending.items() if pending.deadline <= now]:
             if transaction in self._pending:
                 self._framing.given_up(transaction)
                 self._end(transaction, Outcome.TIMEOUT, b"")
-        if self._pending and self._timer is None:
-            earliest = min(pending.deadline for pending in self._pending.values())
-            self._timer = self._loop.call_at(earliest, self._expire)
+        if self._pending:
+            self._set_timer(min(pending.deadline for pending in self._pending.values()))
+
+    def _set_timer(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._timer_at = self._loop.call_at(at, self._expire), at
 
     def _end(self, transaction: int, outcome: Outcome, pdu: bytes) -> None:
         pending = self._pending.pop(transaction)

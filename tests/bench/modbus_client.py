@@ -5,6 +5,7 @@ goes. Every reply is decoded into fifty numbers.
 """
 
 import asyncio
+import gc
 import json
 import logging
 import resource
@@ -26,6 +27,7 @@ from pymodbus.exceptions import ModbusException
 from config.load import load_site
 from config.sample import Sample
 from drivers.links import open_links
+from edge.controller.process import YOUNG_OBJECTS
 from tests.bench.modbus_peer import REGISTERS
 
 SETTLE_S = 1.5
@@ -139,6 +141,10 @@ CLIENTS = {"ours": ours, "pymodbus": pymodbus, "bare": bare}
 async def _measure(kind: str, period: float, seconds: float, ports: list[int]) -> dict[str, Any]:
     polls = Polls()
     tasks = await CLIENTS[kind](ports, period, polls)
+    # As the controller does at its start; here for all alike.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, 20, 50)
     await asyncio.sleep(SETTLE_S)
     polls.times.clear()
     began, cpu = time.monotonic(), _cpu_s()
