@@ -32,8 +32,10 @@ Read = Callable[[Values], Number | None]
 _new = tuple.__new__
 """Makes a Sample without its constructor in Python: half the cost."""
 _SAMPLE: Final = repeat(Sample)
-_GOOD: Final = repeat(Quality.GOOD)
-_OK: Final = repeat(Reason.OK)
+GOOD: Final = Quality.GOOD
+OK: Final = Reason.OK
+_GOOD: Final = repeat(GOOD)
+_OK: Final = repeat(OK)
 _NONE: Final = repeat(None)
 _FLOAT32_MAX: Final = (2 - 2**-23) * 2.0**127
 _ROUNDING: Final = 1e-12
@@ -137,7 +139,8 @@ def _bounds_check(plain: tuple[_Plain, ...]) -> Callable[[Values], bool]:
     """What tells that every number is within its bounds; a NaN is not."""
     lows, highs = tuple(one.low for one in plain), tuple(one.high for one in plain)
     if all(one.finite for one in plain):
-        return lambda numbers: all(map(isfinite, numbers))
+        # A hundred float32 cannot overflow a double: their sum is finite when, and only when, each of them is.
+        return lambda numbers: isfinite(sum(numbers))
     return lambda numbers: all(map(le, lows, numbers)) and all(map(le, numbers, highs))
 
 
@@ -282,7 +285,7 @@ def _bit_decoder(offset: int) -> Decode:
     byte, mask = offset >> 3, 1 << (offset & 7)
 
     def decode(values: Values, data: bytes, received: float) -> Sample:
-        return Sample(bool(data[byte] & mask), Quality.GOOD, Reason.OK, received, None, data[byte : byte + 1])
+        return Sample(bool(data[byte] & mask), GOOD, OK, received, None, data[byte : byte + 1])
 
     return decode
 
@@ -371,14 +374,14 @@ def _number_decoder(signal: Signal, around: Around, places: Mapping[Place, int])
         if not math.isfinite(shown):
             return bad(Reason.NOT_A_NUMBER, received, raw)
         reason = quality(values)
-        if reason is Reason.OK and not low <= value <= high:
+        if reason is OK and not low <= value <= high:
             reason = Reason.OUT_OF_RANGE
         source_time = None
         if read_result_time is not None:
             source_time = read_result_time(data)
             if source_time is None:
                 return bad(Reason.NOT_A_NUMBER, received, raw)
-        return _judged(shown, unit_reason if reason is Reason.OK else reason, received, raw, source_time)
+        return _judged(shown, unit_reason if reason is OK else reason, received, raw, source_time)
 
     return decode
 
@@ -421,12 +424,12 @@ def _measure(signal: Signal, parameters: Parameters) -> Callable[[Number], tuple
     definition = modbus(signal)
     scale, offset, factor, bias = definition.scale, definition.offset, signal.factor, signal.bias
     if not definition.parameters():
-        return lambda number: ((value := number * scale + offset), value * factor + bias, Reason.OK)
+        return lambda number: ((value := number * scale + offset), value * factor + bias, OK)
     exponent, unit_from = definition.exponent_from, definition.unit_from
     units = {code: unit(symbol) for code, symbol in unit_from.codes.items()} if unit_from is not None else {}
 
     def measure(number: Number) -> tuple[float, float, Reason] | Reason:
-        reason = Reason.OK
+        reason = OK
         if exponent is not None:
             power = parameters.get(exponent.signal)
             if power is None:
@@ -453,7 +456,7 @@ def _quality(definition: ModbusSignal, around: Around, places: Mapping[Place, in
     """The worst of what the status registers of a value say."""
     readers = [_one_quality(binding, around, places) for binding in definition.quality_from]
     if not readers:
-        return lambda values: Reason.OK
+        return lambda values: OK
     if len(readers) == 1:
         return readers[0]
 
@@ -464,7 +467,7 @@ def _quality(definition: ModbusSignal, around: Around, places: Mapping[Place, in
 
 
 def _severity(reason: Reason) -> int:
-    return quality_of(reason) * 2 + (reason is not Reason.OK)
+    return quality_of(reason) * 2 + (reason is not OK)
 
 
 def _one_quality(binding: QualityFrom, around: Around, places: Mapping[Place, int]) -> Callable[[Values], Reason]:
@@ -476,7 +479,7 @@ def _one_quality(binding: QualityFrom, around: Around, places: Mapping[Place, in
 
     def first_set(values: Values) -> Reason:
         word = int(read(values) or 0)
-        return next((reason for mask, reason in flags if word & mask), Reason.OK)
+        return next((reason for mask, reason in flags if word & mask), OK)
 
     return first_set
 
@@ -503,7 +506,7 @@ def _in(number: Number | None, invalid: frozenset[float]) -> bool:
 
 
 def _good(value: float | str | bool, received: float, raw: bytes) -> Sample:
-    return Sample(value, Quality.GOOD, Reason.OK, received, None, raw)
+    return Sample(value, GOOD, OK, received, None, raw)
 
 
 def _judged(

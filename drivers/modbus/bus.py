@@ -30,7 +30,7 @@ from drivers.modbus.line import Line
 from drivers.modbus.parameters import Parameters
 from drivers.modbus.plan import DevicePlan, Read
 from drivers.modbus.schedule import Schedule, Turn, phases
-from drivers.modbus.transaction import Outcome, Request, Result
+from drivers.modbus.transaction import REPLY, Outcome, Request, Result
 from drivers.modbus.transport import CLOCK_TICK_S
 from drivers.modbus.unit import Unit
 from drivers.port import DeviceStatus, LinkEvent, LinkStatus, Notify, Sink, WriteResult
@@ -345,21 +345,21 @@ class ModbusBus:
         poll = turn.item
         assert isinstance(poll, _Poll)
         read, again_at = poll.read, None
-        match result.outcome:
-            case Outcome.REPLY:
-                poll.answered = True
-                poll.silent = poll.refused = poll.busy = 0
-                data = result.pdu[2:]
-                if read.whole_parts is not None and _is_torn(poll, read.whole_parts(data)):
-                    again_at = result.at + TORN_PAUSE_S
-                else:
-                    self._sink(read.signals, read.decode(data, result.at))
-            case Outcome.EXCEPTION:
-                again_at = self._refused(poll, result)
-            case Outcome.TIMEOUT:
-                again_at = self._unanswered(poll, result)
-            case Outcome.MALFORMED | Outcome.LOST:
-                self._block_bad(poll, Reason.NO_COMMUNICATION, result.at)
+        outcome, pdu, at, _ = result
+        if outcome is REPLY:
+            poll.answered = True
+            poll.silent = poll.refused = poll.busy = 0
+            data = pdu[2:]
+            if read.whole_parts is not None and _is_torn(poll, read.whole_parts(data)):
+                again_at = at + TORN_PAUSE_S
+            else:
+                self._sink(read.signals, read.decode(data, at))
+        elif outcome is Outcome.EXCEPTION:
+            again_at = self._refused(poll, result)
+        elif outcome is Outcome.TIMEOUT:
+            again_at = self._unanswered(poll, result)
+        else:
+            self._block_bad(poll, Reason.NO_COMMUNICATION, at)
         if again_at is None:
             self._schedule.put(turn)
         elif again_at < float("inf"):

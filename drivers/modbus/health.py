@@ -9,7 +9,7 @@ import structlog
 from config.sample import Reason, bad
 from config.site import ModbusLink, ModbusTcpLink
 from drivers.modbus.exceptions import GATEWAY_PATH, GATEWAY_SILENT, exception_text
-from drivers.modbus.transaction import Outcome, Result
+from drivers.modbus.transaction import REPLY, Outcome, Result
 from drivers.modbus.unit import DOWN_AFTER, Unit
 from drivers.port import Sink
 
@@ -62,11 +62,12 @@ class Health:
     def book(self, unit: Unit, result: Result, timeout: float) -> None:
         """Takes the outcome of a request that was awaited for ``timeout`` seconds at most."""
         status = unit.status
+        if result.outcome is REPLY:
+            status.replies += 1
+            status.round_trips.append(result.took)
+            self._answered(unit, result.at)
+            return
         match result.outcome:
-            case Outcome.REPLY:
-                status.replies += 1
-                status.round_trips.append(result.took)
-                self._answered(unit, result.at)
             case Outcome.EXCEPTION:
                 status.exceptions += 1
                 code = result.pdu[1]
@@ -85,7 +86,7 @@ class Health:
                 status.timeouts += 1
                 status.last_error = f"no reply within {timeout:.3g} s"
                 self._missed(unit, result.at, timeout)
-            case Outcome.LOST:
+            case Outcome.REPLY | Outcome.LOST:
                 return
 
     def _answered(self, unit: Unit, at: float) -> None:

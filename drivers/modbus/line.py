@@ -14,12 +14,13 @@ import structlog
 from config.errors import LinkError
 from config.site import ModbusLink
 from drivers.modbus.framing import Expected
-from drivers.modbus.transaction import Done, Exchange, Outcome, Request, Result
+from drivers.modbus.transaction import REPLY, Done, Exchange, Outcome, Request, Result
 from drivers.modbus.transport import connect, has_transaction_ids, line_timing
 from drivers.modbus.unit import Unit
 from drivers.port import LinkStatus
 
 FIRST_RECONNECT_S: Final = 0.2
+NEVER: Final = float("-inf")
 READ_START: Final = 2
 """A read's reply is told by two bytes; that of a write by what was written, so that a late one does no harm."""
 BROADCAST_PAUSE_S: Final = 0.2
@@ -68,7 +69,8 @@ class Line:
         self._resting = False
         self._ended = False
         self._answered = False
-        self._quiet_until = float("-inf")
+        self._quiet_until = NEVER
+        self._paced = self._timing.silence_s > 0
         self._next: _Wanted | None = None
         self._next_timer: asyncio.TimerHandle | None = None
         self._requests = 0
@@ -124,9 +126,12 @@ class Line:
 
     def ready_at(self) -> float | None:
         """When a request may be sent: in the past for now, ``None`` when first a reply or a connection must come."""
-        if self._exchange is None or not self._exchange.free or self._next is not None:
+        exchange = self._exchange
+        if exchange is None or not exchange.free or self._next is not None:
             return None
-        return max(self._exchange.last_byte_at + self._timing.silence_s, self._quiet_until)
+        if not self._paced:
+            return NEVER
+        return max(exchange.last_byte_at + self._timing.silence_s, self._quiet_until)
 
     def prepared(self, unit: Unit, pdu: bytes, start: bytes, reply_bytes: int) -> Request:
         """A request to a unit whose reply begins with ``start`` and has ``reply_bytes``.
@@ -154,6 +159,7 @@ class Line:
         assert self._exchange is not None
         self._requests += 1
         self._exchange.send(0, pdu)
+        self._paced = True
         self._quiet_until = self._loop.time() + BROADCAST_PAUSE_S
 
     def rest(self) -> None:
@@ -224,6 +230,7 @@ class Line:
 
     def _cleared(self, context: tuple[Request, _Wanted], result: Result) -> None:
         request, wanted = context
+        self._book(wanted.unit, result, request.timeout)
         self._note(wanted.unit, request, result)
         if result.outcome in (Outcome.TIMEOUT, Outcome.LOST):
             self._gave_up(wanted, result)
@@ -243,19 +250,19 @@ class Line:
 
     def _asked(self, context: tuple[Unit, Request, Done, Any], result: Result) -> None:
         unit, request, done, inner = context
+        self._book(unit, result, request.timeout)
         self._note(unit, request, result)
         done(inner, result)
         self._free()
 
     def _note(self, unit: Unit, request: Request, result: Result) -> None:
-        self._book(unit, result, request.timeout)
         outcome = result.outcome
-        if outcome is not Outcome.TIMEOUT and outcome is not Outcome.LOST:
+        if outcome is REPLY or outcome is Outcome.EXCEPTION:
             self._answered = True
         if self._has_ids:
             return
         start = request.expected.start
-        if outcome is Outcome.REPLY or outcome is Outcome.EXCEPTION:
+        if outcome is REPLY or outcome is Outcome.EXCEPTION:
             unit.heard(start, exception=outcome is Outcome.EXCEPTION)
         elif outcome is not Outcome.MALFORMED and len(start) == READ_START:
             unit.may_still_answer(start)
