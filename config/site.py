@@ -329,7 +329,7 @@ class Record(FileModel):
 
     interval: PositiveSeconds = 0.5
     max_interval: PositiveSeconds = 300.0
-    diagnostics: PositiveSeconds = 10.0
+    diagnostics: PositiveSeconds = 60.0
 
 
 class CommandSigner(FileModel):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from config.diagnostics import DEVICE_FIGURES
 from config.load import LoadedSite
 from config.sample import Quality, Sample, Value
 from config.signals import Signal
@@ -45,13 +46,22 @@ class _Batch:
 def metric_definitions(loaded: LoadedSite, program: Program) -> list[sparkplug.Metric]:
     """Every metric of a site, by Sparkplug device: field devices, dispensers, and the node itself."""
     metrics = [
-        sparkplug.Metric(signal.device, signal.field, _datatype(signal), signal.unit)
-        for signal in loaded.signals.signals
+        sparkplug.Metric(*metric_name(signal), _datatype(signal), signal.unit) for signal in loaded.signals.signals
     ]
     for unit in program.dispensers:
         metrics += [sparkplug.Metric(unit.tag, name, *_fact_type(kind)) for name, kind in fact_units(unit.dispenser)]
     metrics += [sparkplug.Metric("", name, sparkplug.DataType.DOUBLE, symbol) for name, symbol in NODE_METRICS]
     return metrics
+
+
+def metric_name(signal: Signal) -> tuple[str, str]:
+    """The Sparkplug device and metric as which a signal is reported.
+
+    How a device does is reported by its link: a device that does not answer is dead to the platform, and reports nothing.
+    """
+    if signal.field in DEVICE_FIGURES:
+        return signal.link, f"{signal.device}/{signal.field}"
+    return signal.device, signal.field
 
 
 def _datatype(signal: Signal) -> sparkplug.DataType:
@@ -83,7 +93,8 @@ class Recorder:
         self._interval = loaded.site.record.interval
         self._max_interval = loaded.site.record.max_interval
         self._signals = loaded.signals.signals
-        self._aliases = [aliases[signal.device, signal.field] for signal in self._signals]
+        self._metrics = [metric_name(signal) for signal in self._signals]
+        self._aliases = [aliases[metric] for metric in self._metrics]
         self._datatypes = [_datatype(signal) for signal in self._signals]
         # The same result again at another time is a new result; a time that only says "still so" is no news.
         self._timed = [getattr(signal.definition, "time_from", None) is not None for signal in self._signals]
@@ -142,7 +153,7 @@ class Recorder:
         measured_utc = now.utc - max(now.mono - sample.received, 0.0) if sample.received > 0 else now.utc
         utc = sample.source_time if sample.source_time is not None else measured_utc
         self._add(
-            self._signals[index].device,
+            self._metrics[index][0],
             sparkplug.MetricValue(
                 self._aliases[index],
                 self._datatypes[index],

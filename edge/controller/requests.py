@@ -18,6 +18,7 @@ from control.guard import FastGuard
 from control.why import to_json as why_json
 from control.why import why
 from edge.controller.controller import Controller
+from edge.controller.recorder import metric_name
 from edge.rpc import refused
 from edge.store.ledger import Ledger
 
@@ -183,6 +184,7 @@ class Requests:
                 "flag": hj212_flag(sample.reason),
                 "age_s": round(mono - sample.received, 3) if math.isfinite(sample.received) else None,
                 "source_time": sample.source_time,
+                "metric": metric_name(signal),
             }
             for signal, sample in zip(controller.loaded.signals.signals, controller.image, strict=True)
         }

@@ -233,9 +233,9 @@ class Forwarder:
             return {}, []
         quality = {"good": sparkplug.GOOD, "uncertain": sparkplug.STALE, "bad": sparkplug.BAD}
         present: dict[tuple[str, str], Present] = {}
-        for name, signal in image["signals"].items():
-            device, _, field = name.partition(".")
-            present[device, field] = Present(signal["value"], quality[signal["quality"]])
+        for signal in image["signals"].values():
+            device, name = signal["metric"]
+            present[device, name] = Present(signal["value"], quality[signal["quality"]])
         for tag, facts in image["dispensers"].items():
             for name, value in facts.items():
                 present[tag, name] = Present(value, sparkplug.GOOD)

@@ -154,3 +154,12 @@ async def test_many_at_once_are_all_answered(tmp_path: Path) -> None:
         answers = await asyncio.gather(*(ask("reset", dispenser="FILL-1") for _ in range(20)))
         assert all(answer["refusal"]["code"] == "not-tripped" for answer in answers)
     assert len(_ledger(tmp_path, "command")) == 20
+
+
+async def test_how_a_device_does_is_reported_by_its_link(tmp_path: Path) -> None:
+    # To the platform a device that does not answer is dead, and a dead device reports nothing.
+    async with _controller(tmp_path) as ask:
+        signals = (await ask("image"))["signals"]
+    assert signals["D-1.comm_online"]["metric"] == ["io", "D-1/comm_online"]
+    assert signals["io.bus_load"]["metric"] == ["io", "bus_load"]
+    assert signals["D-1.open"]["metric"] == ["D-1", "open"]
