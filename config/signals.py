@@ -23,7 +23,7 @@ class Signal:
 
     ``name`` is ``<device>.<field>``; ``kind`` what its values are; ``unit`` the canonical unit of its samples ("" for
     anything but a number); ``factor``/``bias`` turn the declared unit into it; ``poll``, ``stale_after`` in seconds;
-    ``deadband`` in ``unit``; ``definition`` is its entry in the profile.
+    ``deadband`` and ``rollover`` (where it begins anew) in ``unit``; ``definition`` is its entry in the profile.
     """
 
     index: int
@@ -40,6 +40,7 @@ class Signal:
     critical: bool
     priority: Priority
     deadband: float
+    rollover: float | None
     writable: bool
     definition: ModbusSignal | OpcUaSignal | DiagnosticSignal
 
@@ -129,6 +130,7 @@ def _signal(
         critical=is_critical,
         priority="high" if is_critical else (settings and settings.priority) or "normal",
         deadband=settings.deadband.value if settings and settings.deadband else 0.0,
+        rollover=definition.rollover * measured.factor if definition.rollover is not None else None,
         writable=definition.writable,
         definition=definition,
     )
@@ -150,6 +152,7 @@ def _diagnostic(index: int, owner: str, field: str, link: str, figure: Diagnosti
         critical=False,
         priority="low",
         deadband=0.0,
+        rollover=None,
         writable=False,
         definition=figure,
     )

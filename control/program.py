@@ -8,6 +8,7 @@ from typing import Literal
 
 from config.check import dispenser_limits
 from config.load import LoadedSite
+from config.signals import SignalTable
 from config.site import BatchDispenser as BatchSettings
 from config.site import BatchGuard as BatchGuardSettings
 from config.site import ContinuousDispenser as ContinuousSettings
@@ -89,7 +90,7 @@ def compile_site(loaded: LoadedSite) -> Program:
         units.append(
             DispenserUnit(
                 tag=tag,
-                dispenser=_dispenser(tag, settings, valves[valve_index[settings.valve]].travel, index),
+                dispenser=_dispenser(tag, settings, valves[valve_index[settings.valve]].travel, table),
                 guards=tuple(own),
                 valve=valve_index[settings.valve],
                 pump=pump_index[settings.pump] if settings.pump is not None else None,
@@ -164,9 +165,11 @@ def _guard(
 
 
 def _dispenser(
-    tag: str, settings: DispenserSettings, travel: float, index: dict[str, int]
+    tag: str, settings: DispenserSettings, travel: float, table: SignalTable
 ) -> BatchDispenser | ContinuousDispenser:
-    meter = settings.meter
+    meter, index = settings.meter, table.index
+    # What the site says of its meter counts before what the meter's profile says of its kind.
+    rollover_m3 = meter.rollover if meter.rollover is not None else table[meter.total].rollover
     match settings:
         case BatchSettings():
             return BatchDispenser(
@@ -176,7 +179,7 @@ def _dispenser(
                 flow_name=meter.flow,
                 total=index[meter.total],
                 total_name=meter.total,
-                rollover_m3=meter.rollover,
+                rollover_m3=rollover_m3,
                 max_order_m3=settings.max_order,
                 full_flow_m3h=settings.full_flow,
                 flow_timeout=settings.flow_timeout,
@@ -199,7 +202,7 @@ def _dispenser(
                 flow_name=meter.flow,
                 total=index[meter.total],
                 total_name=meter.total,
-                rollover_m3=meter.rollover,
+                rollover_m3=rollover_m3,
                 setpoint_m3h=settings.setpoint,
                 max_setpoint_m3h=settings.max_setpoint,
                 ramp_m3h_s=settings.ramp,

@@ -57,7 +57,8 @@ def metric_definitions(loaded: LoadedSite, program: Program) -> list[sparkplug.M
 def metric_name(signal: Signal) -> tuple[str, str]:
     """The Sparkplug device and metric as which a signal is reported.
 
-    How a device does is reported by its link: a device that does not answer is dead to the platform, and reports nothing.
+    How a device does is reported by its link: to the platform a device that does not answer is dead, and reports
+    nothing.
     """
     if signal.field in DEVICE_FIGURES:
         return signal.link, f"{signal.device}/{signal.field}"

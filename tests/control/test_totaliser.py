@@ -1,9 +1,13 @@
 """Counting what a totaliser counts: nothing lost at a roll-over, nothing invented at a replaced meter."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.load import DEVICES, load_site
+from control.program import compile_site
 from control.totaliser import BACKWARD_TOLERANCE_M3, advance
 
 ROLLOVER_M3 = 1_000_000.0
@@ -44,3 +48,11 @@ def test_a_fall_within_rounding_is_not_reported() -> None:
 
 def test_a_roll_over_counts_both_sides_of_it() -> None:
     assert advance(999_999.75, 0.5, ROLLOVER_M3) == (0.75, False)
+
+
+def test_where_a_meter_begins_anew_is_what_the_site_says_or_else_its_profile(tmp_path: Path) -> None:
+    text = (DEVICES.parent / "sites" / "fill-station.yaml").read_text(encoding="utf-8")
+    silent = tmp_path / "silent.yaml"
+    silent.write_text(text.replace(", rollover: 1000000 m3}", "}"), encoding="utf-8")
+    for path, rollover_m3 in ((DEVICES.parent / "sites" / "fill-station.yaml", 1e6), (silent, 1e9)):
+        assert compile_site(load_site(path)).dispensers[0].dispenser.rollover_m3 == rollover_m3

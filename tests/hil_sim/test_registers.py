@@ -25,7 +25,7 @@ def field_of(definition: ModbusSignal, base: int = 0) -> Field:
     measured = unit(definition.unit)
     signal = Signal(
         0, "D-1.x", "D-1", "x", "bus", definition.kind, canonical_unit(definition.unit), measured.factor,
-        measured.offset, 1.0, 3.0, False, "normal", 0.0, definition.writable, definition,
+        measured.offset, 1.0, 3.0, False, "normal", 0.0, definition.rollover, definition.writable, definition,
     )  # fmt: skip
     return compile_field(signal, base, SHANGHAI)
 
