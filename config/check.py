@@ -308,6 +308,10 @@ class _Checker:
             yield Finding(path, f"'{name}', {found}", expected)
         if writable and not definition.writable:
             yield Finding(path, f"'{name}', which is read-only", "a signal that its profile marks 'writable: true'")
+        command = definition.command if isinstance(definition, ModbusSignal) else None
+        if writable and command is not None and command.kind in ("edge", "handshake"):
+            found = f"'{name}', whose command is of kind {command.kind}: a pulse, that ends by itself"
+            yield Finding(path, found, "a command of kind level or latched, because an output must stand")
 
     def _kind(self, path: Where, measured: Measured, kind: str) -> Iterator[Finding]:
         if measured.kind != kind:
