@@ -22,7 +22,11 @@ DOWN_SHARE: Final = 0.05
 """Most of the bus' time that the units that are down may take together, while others answer."""
 MIN_PROBE_S: Final = 0.05
 PROBE_ROUND_TRIPS: Final = 4.0
-"""A unit that is down is awaited this many of its slowest round trips, if any were seen: shorter than the time-out."""
+"""A unit that is down is awaited this many of its slowest round trips, if any were seen: shorter than the time-out.
+
+With each probe in vain it is awaited twice as long, up to the time-out: it may have become slower.
+"""
+MAX_DOUBLINGS: Final = 16
 DRAIN_TIMEOUTS: Final = 3.0
 """How many time-outs must pass before a reply is believed again, of a unit for which there is no unlike request."""
 
@@ -65,7 +69,8 @@ class Unit:
         slowest = self.status.round_trip(1.0)
         if slowest is None:
             return full
-        return min(full, max(PROBE_ROUND_TRIPS * slowest, MIN_PROBE_S))
+        doublings = min(max(self.silent - DOWN_AFTER, 0), MAX_DOUBLINGS)
+        return min(full, max(PROBE_ROUND_TRIPS * slowest, MIN_PROBE_S) * 2.0**doublings)
 
     def answered(self) -> None:
         """It has answered, well or with an exception."""

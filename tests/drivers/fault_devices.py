@@ -53,7 +53,7 @@ class Replier(Protocol):
     def close(self) -> None: ...
 
 
-Behaviour = Callable[[Request, Replier], None]
+Behaviour = Callable[[Request, Replier], object]
 
 
 @dataclass
