@@ -307,8 +307,9 @@ class ModbusBus:
             self._schedule.put(turn)
             if not unit.down:
                 self._jobs.append(_Job(unit, unit.commands.heartbeat(), None))
-        elif unit.down:
-            self._schedule.put(turn, now)
+        elif unit.down or (unit.silent and unit.known and item.read.pdu != unit.probe().pdu):
+            # First something that it is known to answer: registers that it does not have take no unit down.
+            self._schedule.put(turn, min(turn.due, now))
             self._probe(unit, now)
         else:
             unit.status.missed += turn.pass_on(now)
@@ -325,19 +326,21 @@ class ModbusBus:
         return self._line.prepared(unit, read.pdu, read.reply_start, read.reply_bytes)
 
     def _probe(self, unit: _Device, now: float) -> None:
-        """Asks for the smallest thing there is, to hear whether the unit answers."""
-        read = unit.plan.smallest
-        if read is None:
-            return
+        """Asks only to hear whether the unit answers."""
+        read = unit.probe()
         request = self._ask_for(unit, read)
-        request = request._replace(timeout=unit.probe_timeout(request.timeout))
-        unit.held_until = now + request.timeout
+        if unit.down:
+            request = request._replace(timeout=unit.probe_timeout(request.timeout))
+        if unit.silent:
+            unit.held_until = now + request.timeout
         unit.status.polls += 1
         self._asked_at = now
-        self._line.request(unit, request, self._probed, read)
+        self._line.request(unit, request, self._probed, (unit, read))
 
-    def _probed(self, read: Read, result: Result) -> None:
+    def _probed(self, context: tuple[_Device, Read], result: Result) -> None:
+        unit, read = context
         if result.outcome is Outcome.REPLY:
+            unit.known.add(read.pdu)
             self._sink(read.signals, read.decode(result.pdu[2:], result.at))
 
     def _polled(self, turn: Turn[_Poll | _Beat], result: Result) -> None:
@@ -347,7 +350,9 @@ class ModbusBus:
         read, again_at = poll.read, None
         match result.outcome:
             case Outcome.REPLY:
-                poll.answered = True
+                if not poll.answered:
+                    poll.answered = True
+                    poll.unit.known.add(read.pdu)
                 poll.silent = poll.refused = poll.busy = 0
                 data = result.pdu[2:]
                 if read.whole_parts is not None and _is_torn(poll, read.whole_parts(data)):

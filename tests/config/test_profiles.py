@@ -143,7 +143,10 @@ ORDER = {
             "within one read of 125 (301 registers)",
         ),
         *[
-            ({"v": {"table": "holding", "address": 0, **uses}, "s": ORDER, "f": {"table": "holding", "address": 2}}, READ)
+            (
+                {"v": {"table": "holding", "address": 0, **uses}, "s": ORDER, "f": {"table": "holding", "address": 2}},
+                READ,
+            )
             for uses in (
                 {"quality_from": {"signal": "s", "codes": {0: "ok"}}},
                 {"unit_from": {"signal": "s", "codes": {0: "1"}}},
