@@ -103,6 +103,7 @@ class _Job:
     done: asyncio.Future[WriteResult] | None
     key: int = -1
     value: Value = None
+    answered: bool = False
     ask: Ask | None = None
     timer: asyncio.TimerHandle | None = None
 
@@ -484,6 +485,9 @@ class ModbusBus:
         except StopIteration:
             _answer(job, WriteResult(False, None, "ended without an answer"))
             return
+        except DeviceError as error:
+            _answer(job, WriteResult(False, None, error.message))
+            return
         if isinstance(step, Pause):
             self._paused.add(job)
             job.timer = self._loop.call_later(step.seconds, self._resume, job)
@@ -573,5 +577,15 @@ def _place(read: Read) -> str:
 
 
 def _answer(job: _Job, result: WriteResult) -> None:
-    if job.done is not None and not job.done.done():
-        job.done.set_result(result)
+    """Tells who awaits the outcome; where nobody does (what a device is told by itself), a failure is kept."""
+    if job.answered:
+        return
+    job.answered = True
+    if job.done is not None:
+        if not job.done.done():
+            job.done.set_result(result)
+        return
+    status = job.unit.status
+    if not result.ok and result.detail != status.last_error:
+        status.last_error = result.detail
+        log.warning("device was not told", device=job.unit.device, why=result.detail)

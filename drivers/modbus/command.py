@@ -148,10 +148,14 @@ class DeviceCommands:
         assert heartbeat is not None
         signal = self._by_field[heartbeat.signal]
         self._beat = (self._beat + 1) % HEARTBEAT_RANGE
-        number = {"alternate": self._beat % 2, "count": self._beat, "repeat": 1}[heartbeat.pattern]
-        value: Value = bool(number % 2) if signal.kind == "bool" else number * signal.factor + signal.bias
-        failure = yield from self._send_value(signal, self._value_pdu(signal, value), [])
-        yield WriteResult(not failure, None, failure)
+        try:
+            pdu = self._beat_pdu(signal, heartbeat.pattern)
+        except DeviceError:
+            # The count has outgrown its register.
+            self._beat = 0
+            pdu = self._beat_pdu(signal, heartbeat.pattern)
+        failure = yield from self._send_value(signal, pdu, [])
+        yield WriteResult(not failure, None, f"heartbeat: {failure}" if failure else "")
 
     # -- the kinds of command ----------------------------------------------------------------------------------------
 
@@ -372,6 +376,10 @@ class DeviceCommands:
                 return struct.pack(">BHHH", 22, address, 0xFFFF ^ mask, mask if value else 0)
             return struct.pack(">H", mask if value else 0)
         return self._register_pdu(definition.address, encode(signal, value))
+
+    def _beat_pdu(self, signal: Signal, pattern: str) -> bytes:
+        number = {"alternate": self._beat % 2, "count": self._beat, "repeat": 1}[pattern]
+        return self._value_pdu(signal, bool(number % 2) if signal.kind == "bool" else _canonical(signal, number))
 
     def _coil_pdu(self, address: int, on: bool) -> bytes:
         if self._profile.writing.coils == "multiple":

@@ -92,3 +92,28 @@ def test_a_poll_is_not_put_off_by_the_read_that_keeps_the_link_alive(world: Worl
         assert all(after - before == pytest.approx(10, abs=0.1) for before, after in pairwise(polls))
 
     world.run(story)
+
+
+# -- what is done to devices ----------------------------------------------------------------------------------------
+
+
+def test_a_demand_that_no_register_can_hold_ends_alone(world: World) -> None:
+    """``on_connect`` wants more of a register than it holds; it is found out when the device answers."""
+    profile = {
+        "protocol": "modbus",
+        "on_connect": {"limit": 70000},
+        "signals": {
+            "limit": {"table": "holding", "address": 0, "writable": True},
+            "level": {"table": "holding", "address": 10},
+        },
+    }
+    loaded = world.site({"bus": tcp_link(502)}, {"D-1": device("bus", 1, "1 s", profile)})
+
+    async def story() -> None:
+        async with driving(loaded, FOREVER_S) as drivers:
+            await asyncio.sleep(10)
+            assert len(drivers.readings.of["D-1.level"]) >= 9
+            assert "limit" in drivers.links["bus"].status().devices["D-1"].last_error
+            assert (await drivers.write("D-1.limit", 7)).ok
+
+    world.run(story)

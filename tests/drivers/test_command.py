@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from config.profile import ModbusProfile
 from config.sample import Sample, Value
 from config.signals import Signal, signal_table
@@ -131,3 +133,38 @@ def test_the_write_key_is_written_as_the_device_takes_writes() -> None:
     device = bench({"x": register(5)}, writing={"unlock": {"address": 9, "value": 0x1234}})
     assert device.write("x", 7).ok
     assert device.asked[:2] == [fc06(9, 0x1234), fc06(5, 7)]
+
+
+# -- heartbeat ------------------------------------------------------------------------------------------------------
+
+
+def beating(pattern: str, **signal: object) -> Bench:
+    watchdog = {"timeout": "60 s", "heartbeat": {"signal": "beat", "period": "1 s", "pattern": pattern}}
+    return bench({"beat": register(5, **signal)}, watchdog=watchdog)
+
+
+def beats(device: Bench, times: int) -> list[int]:
+    seen = []
+    for _ in range(times):
+        assert device.play(device.commands.heartbeat()).ok
+        seen.append(device.get(5))
+    return seen
+
+
+def test_a_heartbeat_alternates_or_is_repeated_or_counts() -> None:
+    assert beats(beating("alternate"), 4) == [1, 0, 1, 0]
+    assert beats(beating("repeat"), 3) == [1, 1, 1]
+    assert beats(beating("count"), 3) == [1, 2, 3]
+    assert beats(beating("alternate", switch={"on": 7, "off": 9}), 4) == [7, 9, 7, 9]
+
+
+@pytest.mark.parametrize(
+    ("signal", "highest"),
+    [({}, 65535), ({"type": "int16"}, 32767), ({"scale": 0.001}, 65000), ({"type": "bcd16"}, 0x9999)],
+)
+def test_a_heartbeat_that_counts_begins_anew_when_its_register_is_full(signal: dict[str, object], highest: int) -> None:
+    device = beating("count", **signal)
+    seen = beats(device, 66000)
+    assert max(seen) == highest
+    step = seen[0]
+    assert seen[seen.index(highest) + 1 :][:2] == [0, step]
