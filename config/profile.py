@@ -405,6 +405,8 @@ class ModbusProfile(_Profile):
     def _check_known(self, name: str, other: str) -> None:
         if other not in self.signals:
             raise ValueError(f"{name}: bound to a signal of this profile ('{other}' is none)")
+        if not self.signals[other].readable:
+            raise ValueError(f"{name}: bound to a signal that can be read ('{other}' only takes orders)")
 
     def _check_command(self, name: str, signal: ModbusSignal) -> None:
         command = signal.command

@@ -103,6 +103,7 @@ class _Job:
     done: asyncio.Future[WriteResult] | None
     key: int = -1
     value: Value = None
+    answered: bool = False
     ask: Ask | None = None
     timer: asyncio.TimerHandle | None = None
 
@@ -307,8 +308,9 @@ class ModbusBus:
             self._schedule.put(turn)
             if not unit.down:
                 self._jobs.append(_Job(unit, unit.commands.heartbeat(), None))
-        elif unit.down:
-            self._schedule.put(turn, now)
+        elif unit.down or (unit.silent and unit.known and item.read.pdu != unit.probe().pdu):
+            # First something that it is known to answer: registers that it does not have take no unit down.
+            self._schedule.put(turn, min(turn.due, now))
             self._probe(unit, now)
         else:
             unit.status.missed += turn.pass_on(now)
@@ -325,19 +327,21 @@ class ModbusBus:
         return self._line.prepared(unit, read.pdu, read.reply_start, read.reply_bytes)
 
     def _probe(self, unit: _Device, now: float) -> None:
-        """Asks for the smallest thing there is, to hear whether the unit answers."""
-        read = unit.plan.smallest
-        if read is None:
-            return
+        """Asks only to hear whether the unit answers."""
+        read = unit.probe()
         request = self._ask_for(unit, read)
-        request = request._replace(timeout=unit.probe_timeout(request.timeout))
-        unit.held_until = now + request.timeout
+        if unit.down:
+            request = request._replace(timeout=unit.probe_timeout(request.timeout))
+        if unit.silent:
+            unit.held_until = now + request.timeout
         unit.status.polls += 1
         self._asked_at = now
-        self._line.request(unit, request, self._probed, read)
+        self._line.request(unit, request, self._probed, (unit, read))
 
-    def _probed(self, read: Read, result: Result) -> None:
+    def _probed(self, context: tuple[_Device, Read], result: Result) -> None:
+        unit, read = context
         if result.outcome is Outcome.REPLY:
+            unit.known.add(read.pdu)
             self._sink(read.signals, read.decode(result.pdu[2:], result.at))
 
     def _polled(self, turn: Turn[_Poll | _Beat], result: Result) -> None:
@@ -347,7 +351,9 @@ class ModbusBus:
         read, again_at = poll.read, None
         outcome, pdu, at, _ = result
         if outcome is REPLY:
-            poll.answered = True
+            if not poll.answered:
+                poll.answered = True
+                poll.unit.known.add(read.pdu)
             poll.silent = poll.refused = poll.busy = 0
             data = pdu[2:]
             if read.whole_parts is not None and _is_torn(poll, read.whole_parts(data)):
@@ -479,6 +485,9 @@ class ModbusBus:
         except StopIteration:
             _answer(job, WriteResult(False, None, "ended without an answer"))
             return
+        except DeviceError as error:
+            _answer(job, WriteResult(False, None, error.message))
+            return
         if isinstance(step, Pause):
             self._paused.add(job)
             job.timer = self._loop.call_later(step.seconds, self._resume, job)
@@ -568,5 +577,15 @@ def _place(read: Read) -> str:
 
 
 def _answer(job: _Job, result: WriteResult) -> None:
-    if job.done is not None and not job.done.done():
-        job.done.set_result(result)
+    """Tells who awaits the outcome; where nobody does (what a device is told by itself), a failure is kept."""
+    if job.answered:
+        return
+    job.answered = True
+    if job.done is not None:
+        if not job.done.done():
+            job.done.set_result(result)
+        return
+    status = job.unit.status
+    if not result.ok and result.detail != status.last_error:
+        status.last_error = result.detail
+        log.warning("device was not told", device=job.unit.device, why=result.detail)

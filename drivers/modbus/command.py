@@ -148,10 +148,14 @@ class DeviceCommands:
         assert heartbeat is not None
         signal = self._by_field[heartbeat.signal]
         self._beat = (self._beat + 1) % HEARTBEAT_RANGE
-        number = {"alternate": self._beat % 2, "count": self._beat, "repeat": 1}[heartbeat.pattern]
-        value: Value = bool(number % 2) if signal.kind == "bool" else number * signal.factor + signal.bias
-        failure = yield from self._send_value(signal, self._value_pdu(signal, value), [])
-        yield WriteResult(not failure, None, failure)
+        try:
+            pdu = self._beat_pdu(signal, heartbeat.pattern)
+        except DeviceError:
+            # The count has outgrown its register.
+            self._beat = 0
+            pdu = self._beat_pdu(signal, heartbeat.pattern)
+        failure = yield from self._send_value(signal, pdu, [])
+        yield WriteResult(not failure, None, f"heartbeat: {failure}" if failure else "")
 
     # -- the kinds of command ----------------------------------------------------------------------------------------
 
@@ -216,13 +220,13 @@ class DeviceCommands:
                 return failure
         unlock = self._profile.writing.unlock
         if unlock is not None:
-            address = unlock.address - self._profile.base
-            failure = yield from self._send(_write_ask(struct.pack(">BHH", 6, address, unlock.value)))
+            key = struct.pack(">H", unlock.value)
+            failure = yield from self._send(_write_ask(self._register_pdu(unlock.address, key)))
             if failure:
                 return f"the write key: {failure}"
         if order.command.prepare is not None and value is True:
             data = struct.pack(">H", order.command.prepare)
-            failure = yield from self._send(_write_ask(self._register_pdu(modbus(order.signal), data)))
+            failure = yield from self._send(_write_ask(self._register_pdu(modbus(order.signal).address, data)))
             if failure:
                 return f"its first step: {failure}"
         return ""
@@ -265,7 +269,7 @@ class DeviceCommands:
         mask = _bit_mask(definition)
         word = struct.unpack(">H", result.pdu[2:])[0] & ~mask | wanted & mask
         data = struct.pack(">H", word)
-        return (yield from self._send(_write_ask(self._register_pdu(definition, data)), acknowledged))
+        return (yield from self._send(_write_ask(self._register_pdu(definition.address, data)), acknowledged))
 
     def _read_back(self, order: _Order, value: Value, *, patient: bool) -> Generator[Step, Result, WriteResult]:
         assert order.read_back is not None
@@ -371,15 +375,19 @@ class DeviceCommands:
             if self._profile.writing.bits == "mask":
                 return struct.pack(">BHHH", 22, address, 0xFFFF ^ mask, mask if value else 0)
             return struct.pack(">H", mask if value else 0)
-        return self._register_pdu(definition, encode(signal, value))
+        return self._register_pdu(definition.address, encode(signal, value))
+
+    def _beat_pdu(self, signal: Signal, pattern: str) -> bytes:
+        number = {"alternate": self._beat % 2, "count": self._beat, "repeat": 1}[pattern]
+        return self._value_pdu(signal, bool(number % 2) if signal.kind == "bool" else _canonical(signal, number))
 
     def _coil_pdu(self, address: int, on: bool) -> bytes:
         if self._profile.writing.coils == "multiple":
             return struct.pack(">BHHBB", 15, address, 1, 1, on)
         return struct.pack(">BHH", 5, address, 0xFF00 if on else 0)
 
-    def _register_pdu(self, definition: ModbusSignal, data: bytes) -> bytes:
-        address, count = definition.address - self._profile.base, len(data) // 2
+    def _register_pdu(self, register: int, data: bytes) -> bytes:
+        address, count = register - self._profile.base, len(data) // 2
         if count == 1 and self._profile.writing.registers != "multiple":
             return b"\x06" + struct.pack(">H", address) + data
         return struct.pack(">BHHB", 16, address, count, len(data)) + data

@@ -235,6 +235,8 @@ class Line:
         if result.outcome in (Outcome.TIMEOUT, Outcome.LOST):
             self._gave_up(wanted, result)
             return
+        if result.outcome is Outcome.REPLY:
+            wanted.unit.known.add(request.pdu)
         # The line needs its silence first.
         self._next = wanted
         self._next_timer = self._loop.call_later(self._timing.silence_s, self._send_next)

@@ -6,9 +6,10 @@ answer it begins with and how long that is, and the decoder of its values.
 """
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import tzinfo
+from functools import cached_property
 from itertools import groupby
 from typing import Final
 
@@ -71,8 +72,8 @@ class Read:
 class DevicePlan:
     """The reads of one device, and how they can be taken apart.
 
-    ``signals`` of the device, ``parameters`` where the codes are kept that say how others are to be read, ``zone``
-    of its clock.
+    ``signals`` of the device, ``parameters`` where the codes are kept that say how others are to be read, ``zone`` of
+    its clock.
     """
 
     def __init__(self, signals: list[Signal], profile: ModbusProfile, zone: tzinfo, parameters: Parameters) -> None:
@@ -83,8 +84,12 @@ class DevicePlan:
         self._needed = frozenset(name for signal in signals for name in modbus(signal).parameters())
         self._groups = _bound_groups([s for s in signals if modbus(s).readable], profile)
         self.reads = self._planned()
-        smallest = min(self._groups, key=lambda group: group.count, default=None)
-        self.smallest = self._read((smallest,)) if smallest is not None else None
+
+    @cached_property
+    def probes(self) -> tuple[Read, ...]:
+        """What it may be asked only to hear whether it answers, the shortest first. Compiled when it is needed."""
+        parts = {read.pdu: read for read in (*(self._read((group,)) for group in self._groups), *self.reads)}
+        return tuple(sorted(parts.values(), key=lambda read: read.data_bytes))
 
     def of(self, fields: Iterable[str]) -> list[Read]:
         """Reads of these signals alone, each with no more than it is bound to; for pre-checks and reading back."""
@@ -102,15 +107,17 @@ class DevicePlan:
         middle = len(read.groups) // 2
         return self._read(read.groups[:middle]), self._read(read.groups[middle:])
 
-    def unlike(self, starts: set[bytes]) -> Read | None:
-        """The cheapest read whose reply cannot begin like one of ``starts``.
+    def unlike(self, starts: Collection[bytes], known: Collection[bytes]) -> Read | None:
+        """A short read whose reply cannot begin like one of ``starts``; ``None`` when the device has no such read.
 
-        A part of a listed block if need be; ``None`` when the device has no such read.
+        One of the requests that are ``known`` to be answered, or a part of one; any while none is known.
         """
-        candidates = [*self.reads, *(self._read((group,)) for group in self._groups)]
-        candidates += [shorter for read in candidates if (shorter := self._shortened(read)) is not None]
-        fitting = [read for read in candidates if read.reply_start not in starts]
-        return min(fitting, key=lambda read: read.data_bytes, default=None)
+        trusted = [read for read in self.probes if not known or read.pdu in known]
+        for candidates in (trusted, [shorter for read in trusted if (shorter := self._shortened(read)) is not None]):
+            fitting = [read for read in candidates if read.reply_start not in starts]
+            if fitting:
+                return min(fitting, key=lambda read: read.data_bytes)
+        return None
 
     def _shortened(self, read: Read) -> Read | None:
         """The same request for less by one register or eight bits; what it reads is not decoded."""

@@ -22,7 +22,11 @@ DOWN_SHARE: Final = 0.05
 """Most of the bus' time that the units that are down may take together, while others answer."""
 MIN_PROBE_S: Final = 0.05
 PROBE_ROUND_TRIPS: Final = 4.0
-"""A unit that is down is awaited this many of its slowest round trips, if any were seen: shorter than the time-out."""
+"""A unit that is down is awaited this many of its slowest round trips, if any were seen: shorter than the time-out.
+
+With each probe in vain it is awaited twice as long, up to the time-out: it may have become slower.
+"""
+MAX_DOUBLINGS: Final = 16
 DRAIN_TIMEOUTS: Final = 3.0
 """How many time-outs must pass before a reply is believed again, of a unit for which there is no unlike request."""
 
@@ -31,7 +35,8 @@ DRAIN_TIMEOUTS: Final = 3.0
 class Unit:
     """One device on a bus. ``number``: the unit it is asked as; ``accept_any``: it may answer as another.
 
-    ``held_until``, on the loop's clock: it is not polled before. ``late``: beginnings of replies that may still
+    ``held_until``, on the loop's clock: it is not polled before. ``known``: read requests that it has answered;
+    others it may meet with silence because it has no such registers. ``late``: beginnings of replies that may still
     come, to be minded until ``late_until``. ``unanswered``: the last written value of each signal that had no
     reply.
     """
@@ -46,6 +51,7 @@ class Unit:
     parameters: Parameters
     silent: int = 0
     held_until: float = 0.0
+    known: set[bytes] = field(default_factory=set)
     late: set[bytes] = field(default_factory=set)
     late_until: float = float("inf")
     unanswered: dict[int, object] = field(default_factory=dict)
@@ -60,12 +66,26 @@ class Unit:
         """True after ``DOWN_AFTER`` unanswered requests in a row."""
         return self.silent >= DOWN_AFTER
 
+    def probe(self) -> Read:
+        """What to ask it to hear whether it answers: what it has answered before, else each of its reads in turn.
+
+        As a device may have been replaced by one that has other registers, so is every other probe of one that is
+        down.
+        """
+        tries = max(self.silent - DOWN_AFTER, 0)
+        probes = self.plan.probes
+        known = next((read for read in probes if read.pdu in self.known), None)
+        if known is None:
+            return probes[tries % len(probes)]
+        return known if tries % 2 == 0 else probes[tries // 2 % len(probes)]
+
     def probe_timeout(self, full: float) -> float:
         """How long a probe is awaited, in seconds; ``full`` is the time-out of a request in order."""
         slowest = self.status.round_trip(1.0)
         if slowest is None:
             return full
-        return min(full, max(PROBE_ROUND_TRIPS * slowest, MIN_PROBE_S))
+        doublings = min(max(self.silent - DOWN_AFTER, 0), MAX_DOUBLINGS)
+        return min(full, max(PROBE_ROUND_TRIPS * slowest, MIN_PROBE_S) * 2.0**doublings)
 
     def answered(self) -> None:
         """It has answered, well or with an exception."""
@@ -100,7 +120,7 @@ class Unit:
 
         ``None`` when the device has no such read: then it must be left alone until ``late_until``.
         """
-        read = self.plan.unlike(self.late)
+        read = self.plan.unlike(self.late, self.known)
         if read is None and self.late_until == float("inf"):
             self.late_until = now + DRAIN_TIMEOUTS * timeout
         return read

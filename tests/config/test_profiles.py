@@ -102,6 +102,15 @@ def test_a_profile_is_immutable_and_has_the_defaults_of_the_common_case() -> Non
         signal.address = 8  # type: ignore[misc]
 
 
+READ = "bound to a signal that can be read ('s' only takes orders)"
+ORDER = {
+    "table": "holding",
+    "address": 1,
+    "writable": True,
+    "command": {"kind": "latched", "confirm": {"signal": "f", "within": "1 s"}},
+}
+
+
 @pytest.mark.parametrize(
     ("signals", "told"),
     [
@@ -133,6 +142,19 @@ def test_a_profile_is_immutable_and_has_the_defaults_of_the_common_case() -> Non
             },
             "within one read of 125 (301 registers)",
         ),
+        *[
+            (
+                {"v": {"table": "holding", "address": 0, **uses}, "s": ORDER, "f": {"table": "holding", "address": 2}},
+                READ,
+            )
+            for uses in (
+                {"quality_from": {"signal": "s", "codes": {0: "ok"}}},
+                {"unit_from": {"signal": "s", "codes": {0: "1"}}},
+                {"exponent_from": {"signal": "s"}},
+                {"writable": True, "command": {"confirm": {"signal": "s", "within": "1 s"}}},
+                {"writable": True, "command": {"require": {"s": 1}}},
+            )
+        ],
     ],
 )
 def test_a_map_that_cannot_be_read_is_refused(signals: dict[str, object], told: str) -> None:

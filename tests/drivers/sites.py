@@ -119,13 +119,13 @@ class Drivers:
 
 
 @asynccontextmanager
-async def driving(loaded: LoadedSite) -> AsyncIterator[Drivers]:
-    """Runs the links of a site while the block does; a link that ends by itself is an error."""
+async def driving(loaded: LoadedSite, deadline_s: float = TEST_DEADLINE_S) -> AsyncIterator[Drivers]:
+    """Runs the links of a site while the block does, ``deadline_s`` at most; a link that ends by itself is an error."""
     drivers = Drivers(loaded)
     tasks = [asyncio.create_task(link.run()) for link in drivers.links.values()]
     try:
         # A write that is never answered fails its test here.
-        async with asyncio.timeout(TEST_DEADLINE_S):
+        async with asyncio.timeout(deadline_s):
             yield drivers
         for task in tasks:
             if task.done():
