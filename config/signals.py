@@ -47,10 +47,14 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class SignalTable:
-    """All signals in order, and the way from a name to an index. ``field_count`` of them come from the field."""
+    """All signals in order, and the way from a name to an index. ``field_count`` of them come from the field.
+
+    ``by_device``: the field signals of each device, in profile order.
+    """
 
     signals: tuple[Signal, ...]
     index: dict[str, int]
+    by_device: dict[str, list[Signal]]
     field_count: int
 
     def __getitem__(self, name: str) -> Signal:
@@ -66,13 +70,6 @@ class SignalTable:
         """The signals that tell how links and devices do."""
         return self.signals[self.field_count :]
 
-    def by_device(self) -> dict[str, list[Signal]]:
-        """The field signals of each device, in profile order."""
-        grouped: dict[str, list[Signal]] = {}
-        for signal in self.field:
-            grouped.setdefault(signal.device, []).append(signal)
-        return grouped
-
 
 MIN_STALE_S: Final = 2.0
 """A reading is never called stale sooner than this: three polls of a fast signal are less than one retry."""
@@ -87,9 +84,12 @@ def signal_table(site: Site, profiles: Mapping[str, Profile]) -> SignalTable:
     """Builds the table. ``profiles`` maps each device of the site to its profile."""
     critical = guard_signals(site)
     signals: list[Signal] = []
+    by_device: dict[str, list[Signal]] = {}
     for tag, device in site.devices.items():
+        first = len(signals)
         for field, definition in profiles[tag].signals.items():
             signals.append(_signal(len(signals), tag, field, device, definition, critical))
+        by_device[tag] = signals[first:]
     field_count = len(signals)
     for link in site.links:
         for field, figure in LINK_FIGURES.items():
@@ -97,7 +97,7 @@ def signal_table(site: Site, profiles: Mapping[str, Profile]) -> SignalTable:
     for tag, device in site.devices.items():
         for field, figure in DEVICE_FIGURES.items():
             signals.append(_diagnostic(len(signals), tag, field, device.link, figure, site.record.diagnostics))
-    return SignalTable(tuple(signals), {signal.name: signal.index for signal in signals}, field_count)
+    return SignalTable(tuple(signals), {signal.name: signal.index for signal in signals}, by_device, field_count)
 
 
 def _signal(

@@ -106,7 +106,7 @@ def compile_site(loaded: LoadedSite) -> Program:
         valves=valves,
         pumps=pumps,
         devices=tuple(
-            Device(tag, tuple(signal.index for signal in signals)) for tag, signals in table.by_device().items()
+            Device(tag, tuple(signal.index for signal in signals)) for tag, signals in table.by_device.items()
         ),
         dispensers=tuple(units),
         dispenser_index={unit.tag: i for i, unit in enumerate(units)},

@@ -98,7 +98,7 @@ class Simulator:
         self._tls = tls
         self._control = ControlChannel(control, self.request) if control is not None else None
         zone = ZoneInfo(loaded.site.site.timezone)
-        of_device = loaded.signals.by_device()
+        of_device = loaded.signals.by_device
         for tag, device in loaded.site.devices.items():
             profile = loaded.profiles[tag]
             if isinstance(profile, ModbusProfile):

@@ -7,33 +7,27 @@ the bus on, and each does so in the loop step in which it came.
 
 import asyncio
 import math
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import structlog
 
-from config.errors import DeviceError
 from config.load import LoadedSite
-from config.profile import ModbusProfile
 from config.sample import Reason, Sample, Value, bad
-from config.signals import Signal
 from config.site import ModbusLink, ModbusTcpLink
-from drivers.modbus.block import modbus
 from drivers.modbus.codec import Number
-from drivers.modbus.command import Ask, DeviceCommands, Pause, Procedure
+from drivers.modbus.command import Ask, Procedure
+from drivers.modbus.device import Device, device_of
 from drivers.modbus.exceptions import ACKNOWLEDGE, BUSY, GATEWAY_PATH, GATEWAY_SILENT, OF_THE_MAP, exception_text
 from drivers.modbus.health import Health
+from drivers.modbus.jobs import Jobs
 from drivers.modbus.line import Line
-from drivers.modbus.parameters import Parameters
-from drivers.modbus.plan import DevicePlan, Read
+from drivers.modbus.plan import Read
 from drivers.modbus.schedule import Schedule, Turn, phases
 from drivers.modbus.transaction import REPLY, Outcome, Request, Result
 from drivers.modbus.transport import CLOCK_TICK_S
 from drivers.modbus.unit import Unit
-from drivers.port import DeviceStatus, LinkEvent, LinkStatus, Notify, Sink, WriteResult
+from drivers.port import LinkEvent, LinkStatus, Notify, Sink, WriteResult
 
 MAX_JOBS: Final = 256
 """More writes are refused: a site has some tens of outputs, each with one write in flight."""
@@ -52,19 +46,8 @@ TORN_FALL: Final = 0.5
 """A total that has fallen by more than half of its whole unit has an old whole number beside new decimals."""
 CYCLE_LINGER_S: Final = 0.2
 """A connection per cycle is kept over a pause this short."""
-BROADCAST: Final = 0
-READ_FUNCTIONS: Final = frozenset({1, 2, 3, 4})
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class _Device(Unit):
-    """A unit with what may be done to it."""
-
-    commands: DeviceCommands = field(kw_only=True)
-    may_broadcast: bool = field(kw_only=True)
-    write_only: tuple[int, ...] = field(kw_only=True)
 
 
 @dataclass(slots=True)
@@ -75,7 +58,7 @@ class _Poll:
     since; ``refused``: times in a row that the device had no such registers. ``parts``: what its totals read last.
     """
 
-    unit: _Device
+    unit: Device
     read: Read
     request: Request
     answered: bool = False
@@ -91,21 +74,7 @@ class _Poll:
 class _Beat:
     """The heartbeat of a device."""
 
-    unit: _Device
-
-
-@dataclass(slots=True, eq=False)
-class _Job:
-    """Something done to a device, step by step. ``key``: the signal of a write; ``done``: who awaits the outcome."""
-
-    unit: _Device
-    steps: Procedure
-    done: asyncio.Future[WriteResult] | None
-    key: int = -1
-    value: Value = None
-    answered: bool = False
-    ask: Ask | None = None
-    timer: asyncio.TimerHandle | None = None
+    unit: Device
 
 
 class ModbusBus:
@@ -120,22 +89,21 @@ class ModbusBus:
         self._sink = sink
         self._notify = notify
         self._phase = phase
-        self._devices: dict[str, _Device] = {}
-        self._signals: dict[int, Signal] = {}
-        for tag, signals in loaded.signals.by_device().items():
-            if loaded.site.devices[tag].link == name:
-                self._devices[tag] = self._device(tag, signals, loaded)
-                self._signals |= {signal.index: signal for signal in signals}
-        units = self._devices.values()
-        self._health = Health(name, link, units, sink, self._online, self._reconnect)
+        of_device = loaded.signals.by_device
+        self._devices = {
+            tag: device_of(tag, of_device[tag], loaded, self._take, notify)
+            for tag, device in loaded.site.devices.items()
+            if device.link == name
+        }
+        self._device_of = {signal: device for device in self._devices.values() for signal in device.signals}
+        devices = self._devices.values()
+        self._health = Health(name, link, devices, sink, self._online, self._reconnect)
         self._line = Line(name, link, self._up, self._down, self._free, self._health.book)
-        self._line.status.devices = {tag: unit.status for tag, unit in self._devices.items()}
+        self._line.status.devices = {tag: device.status for tag, device in self._devices.items()}
+        self._jobs = Jobs(name, self._line, self._kick)
         self._schedule: Schedule[_Poll | _Beat] = Schedule()
-        self._jobs: deque[_Job] = deque()
-        self._paused: set[_Job] = set()
-        self._reserved: _Job | None = None
+        self._polls = [self._poll(device, read) for device in devices for read in device.plan.reads]
         self._wake: asyncio.TimerHandle | None = None
-        self._asked_at = float("-inf")
 
     @property
     def name(self) -> str:
@@ -149,33 +117,25 @@ class ModbusBus:
         try:
             await self._line.run()
         finally:
-            self._give_up_jobs(f"link {self._name} is closed")
+            self._jobs.give_up(f"link {self._name} is closed")
             self._sleep(None)
 
     def write(self, signal: int, value: Value) -> asyncio.Future[WriteResult]:
-        definition = self._signals[signal]
-        unit = self._devices[definition.device]
-        before = next((job for job in self._paused if job.key == signal), None)
-        done = self._start(unit, lambda: unit.commands.write(signal, value), signal, value)
-        if before is not None and not done.done():
-            # What an earlier demand should have led to no longer matters.
-            self._end(before, WriteResult(False, None, "another value was written meanwhile"))
-        return done
+        return self._jobs.write(self._device_of[signal], signal, value)
 
     def write_raw(self, device: str, pdu: bytes) -> asyncio.Future[WriteResult]:
         """Sends a write as it stands, if the device's profile allows these registers. The future never raises."""
-        unit = self._devices[device]
-        return self._start(unit, lambda: unit.commands.raw(pdu))
+        commands = self._devices[device].commands
+        return self._jobs.do(self._devices[device], lambda: commands.raw(pdu))
 
     def act(self, device: str, action: str) -> asyncio.Future[WriteResult]:
         """Carries out an action of the device's profile. The future never raises."""
-        unit = self._devices[device]
-        return self._start(unit, lambda: unit.commands.action(action))
+        commands = self._devices[device].commands
+        return self._jobs.do(self._devices[device], lambda: commands.action(action))
 
     def ask(self, device: str, ask: Ask) -> asyncio.Future[Result]:
         """One read between the polls, for a person. The future never raises."""
         heard: asyncio.Future[Result] = self._loop.create_future()
-        unit = self._devices[device]
 
         def once() -> Procedure:
             result = yield ask
@@ -185,32 +145,30 @@ class ModbusBus:
 
         def given_up(done: asyncio.Future[WriteResult]) -> None:
             if not heard.done():
-                now = self._loop.time()
-                heard.set_result(Result(Outcome.LOST, done.result().detail.encode(), now, 0.0))
+                heard.set_result(Result(Outcome.LOST, done.result().detail.encode(), self._loop.time(), 0.0))
 
-        self._start(unit, once).add_done_callback(given_up)
+        self._jobs.do(self._devices[device], once, writes=False).add_done_callback(given_up)
         return heard
 
     # -- the link ----------------------------------------------------------------------------------------------------
 
     def _up(self) -> None:
-        """The link is open: every read begins anew."""
-        now = self._asked_at = self._loop.time()
+        """The link is open: every read begins anew, in the parts that blocks have been taken apart to."""
+        now = self._loop.time()
         self._health.connected()
         self._schedule.clear()
-        polls = [self._poll(unit, read) for unit in self._devices.values() for read in unit.plan.reads]
-        first = phases([poll.read.period for poll in polls], self._phase)
-        for poll, after in zip(polls, first, strict=True):
+        first = phases([poll.read.period for poll in self._polls], self._phase)
+        for poll, after in zip(self._polls, first, strict=True):
             self._schedule.put(Turn(poll, poll.read.period, poll.read.priority, now + after))
-        for unit in self._devices.values():
-            period = unit.commands.heartbeat_period
+        for device in self._devices.values():
+            period = device.commands.heartbeat_period
             if period is not None:
-                self._schedule.put(Turn(_Beat(unit), period, "high", now))
+                self._schedule.put(Turn(_Beat(device), period, "high", now))
         self._kick()
 
     def _down(self, why: str) -> None:
         self._sleep(None)
-        self._give_up_jobs(f"link {self._name} went down: {why}")
+        self._jobs.give_up(f"link {self._name} went down: {why}")
         self._health.disconnected()
 
     def _reconnect(self, why: str) -> None:
@@ -225,13 +183,7 @@ class ModbusBus:
         if device.write_only:
             self._sink(device.write_only, [bad(Reason.WRITE_ONLY, now)] * len(device.write_only))
         if device.commands.has_start_up:
-            self._jobs.appendleft(_Job(device, device.commands.start_up(), None))
-
-    def _give_up_jobs(self, why: str) -> None:
-        reserved, self._reserved = self._reserved, None
-        for job in [*self._jobs, *self._paused, *([reserved] if reserved is not None else [])]:
-            self._end(job, WriteResult(False, None, why))
-        self._jobs.clear()
+            self._jobs.tell(device, device.commands.start_up(), first=True)
 
     # -- the cycle ---------------------------------------------------------------------------------------------------
 
@@ -242,15 +194,14 @@ class ModbusBus:
             now = self._loop.time() + CLOCK_TICK_S
             ready = self._line.ready_at()
             if ready is None:
-                if self._jobs and self._line.connected:
+                if self._jobs.waiting and self._line.connected:
                     self._line.need()
                 return
-            if self._reserved is not None or self._jobs:
+            if self._jobs.waiting:
                 if ready > now:
                     self._sleep(ready)
                     return
-                job, self._reserved = self._reserved, None
-                self._go_on(job if job is not None else self._jobs.popleft())
+                self._jobs.go_on()
                 continue
             due = self._schedule.next_at()
             if due is None or due > now or ready > now:
@@ -262,7 +213,7 @@ class ModbusBus:
 
     def _free(self) -> None:
         """The bus may take a request again. A write goes out now, a read when all that has arrived was looked at."""
-        if self._jobs or self._reserved is not None:
+        if self._jobs.waiting:
             self._kick()
         else:
             self._loop.call_soon(self._kick)
@@ -287,14 +238,13 @@ class ModbusBus:
             if link.connection == "per-cycle":
                 if wait - now > CYCLE_LINGER_S:
                     self._line.rest()
-            elif now >= self._asked_at + link.keep_alive:
-                self._asked_at = now
+            elif now >= self._line.asked_at + link.keep_alive:
                 for unit in self._devices.values():
                     if not unit.down:
                         self._probe(unit, now)
                         return
             else:
-                wait = min(wait, self._asked_at + link.keep_alive)
+                wait = min(wait, self._line.asked_at + link.keep_alive)
         self._sleep(wait)
 
     def _take_turn(self, turn: Turn[_Poll | _Beat], now: float) -> None:
@@ -307,7 +257,7 @@ class ModbusBus:
             turn.pass_on(now)
             self._schedule.put(turn)
             if not unit.down:
-                self._jobs.append(_Job(unit, unit.commands.heartbeat(), None))
+                self._jobs.tell(unit, unit.commands.heartbeat())
         elif unit.down or (unit.silent and unit.known and item.read.pdu != unit.probe().pdu):
             # First something that it is known to answer: registers that it does not have take no unit down.
             self._schedule.put(turn, min(turn.due, now))
@@ -315,18 +265,17 @@ class ModbusBus:
         else:
             unit.status.missed += turn.pass_on(now)
             unit.status.polls += 1
-            self._asked_at = now
             self._line.request(unit, item.request, self._polled, turn)
 
     # -- reads -------------------------------------------------------------------------------------------------------
 
-    def _poll(self, unit: _Device, read: Read) -> _Poll:
+    def _poll(self, unit: Device, read: Read) -> _Poll:
         return _Poll(unit, read, self._ask_for(unit, read))
 
-    def _ask_for(self, unit: _Device, read: Read) -> Request:
+    def _ask_for(self, unit: Device, read: Read) -> Request:
         return self._line.prepared(unit, read.pdu, read.reply_start, read.reply_bytes)
 
-    def _probe(self, unit: _Device, now: float) -> None:
+    def _probe(self, unit: Device, now: float) -> None:
         """Asks only to hear whether the unit answers."""
         read = unit.probe()
         request = self._ask_for(unit, read)
@@ -335,10 +284,9 @@ class ModbusBus:
         if unit.silent:
             unit.held_until = now + request.timeout
         unit.status.polls += 1
-        self._asked_at = now
         self._line.request(unit, request, self._probed, (unit, read))
 
-    def _probed(self, context: tuple[_Device, Read], result: Result) -> None:
+    def _probed(self, context: tuple[Device, Read], result: Result) -> None:
         unit, read = context
         if result.outcome is Outcome.REPLY:
             unit.known.add(read.pdu)
@@ -416,140 +364,14 @@ class ModbusBus:
         log.warning("block taken apart", device=poll.unit.device, block=_place(poll.read), why=why)
         body = {"block": _place(poll.read), "why": why}
         self._notify(LinkEvent("block-taken-apart", self._name, poll.unit.device, body))
+        self._polls.remove(poll)
         for half in halves:
-            self._schedule.put(Turn(self._poll(poll.unit, half), half.period, half.priority, at))
+            self._polls.append(self._poll(poll.unit, half))
+            self._schedule.put(Turn(self._polls[-1], half.period, half.priority, at))
         return True
 
     def _block_bad(self, poll: _Poll, reason: Reason, at: float) -> None:
         self._sink(poll.read.signals, [bad(reason, at)] * len(poll.read.signals))
-
-    # -- what is done to devices -------------------------------------------------------------------------------------
-
-    def _start(
-        self, unit: _Device, steps: Callable[[], Procedure], key: int = -1, value: Value = None
-    ) -> asyncio.Future[WriteResult]:
-        """Does something ahead of all reads. ``key`` and ``value`` of a write of a signal."""
-        done: asyncio.Future[WriteResult] = self._loop.create_future()
-        refusal = self._refusal(unit, key, value, self._loop.time())
-        try:
-            job = _Job(unit, steps(), done, key, value)
-        except DeviceError as error:
-            refusal = error.message
-        if refusal:
-            done.set_result(WriteResult(False, None, refusal))
-            return done
-        self._jobs.append(job)
-        self._kick()
-        return done
-
-    def _refusal(self, unit: _Device, key: int, value: Value, now: float) -> str:
-        if not self._line.connected:
-            return f"link {self._name} is down: {self._line.status.last_error or 'it has not opened yet'}"
-        if len(self._jobs) + len(self._paused) >= MAX_JOBS:
-            return f"{MAX_JOBS} writes already wait"
-        if unit.number == BROADCAST and not unit.may_broadcast and key >= 0:
-            return "unit 0 is every device of the bus; say 'broadcast_writes: true' if that is meant"
-        # What a unit that is down has just left unanswered is tried again as a probe; a new demand may be a closing
-        # valve, and is tried at once.
-        if unit.down and now < unit.held_until and key in unit.unanswered and unit.unanswered[key] == value:
-            return f"{unit.device} does not answer"
-        return ""
-
-    def _go_on(self, job: _Job) -> None:
-        """Sends a job's request, or runs it to its first one."""
-        if job.ask is None:
-            self._advance(job, None)
-            return
-        ask, job.ask = job.ask, None
-        self._asked_at = self._loop.time()
-        if job.unit.number == BROADCAST and job.unit.may_broadcast and ask.pdu[0] not in READ_FUNCTIONS:
-            self._line.broadcast(ask.pdu)
-            # Nobody answers a broadcast; that it was sent is all that can be known.
-            self._advance(job, Result(Outcome.REPLY, ask.start, self._loop.time(), 0.0))
-            return
-        request = self._line.prepared(job.unit, ask.pdu, ask.start, ask.reply_bytes)
-        self._line.request(job.unit, request, self._heard, job)
-
-    def _heard(self, job: _Job, result: Result) -> None:
-        if result.outcome is Outcome.TIMEOUT and job.key >= 0:
-            job.unit.unanswered[job.key] = job.value
-        self._advance(job, result)
-
-    def _advance(self, job: _Job, result: Result | None) -> None:
-        """Runs a job to its next request or pause. A request that follows another goes out before anything else."""
-        try:
-            step = next(job.steps) if result is None else job.steps.send(result)
-            while isinstance(step, WriteResult):
-                _answer(job, step)
-                step = next(job.steps)
-        except StopIteration:
-            _answer(job, WriteResult(False, None, "ended without an answer"))
-            return
-        except DeviceError as error:
-            _answer(job, WriteResult(False, None, error.message))
-            return
-        if isinstance(step, Pause):
-            self._paused.add(job)
-            job.timer = self._loop.call_later(step.seconds, self._resume, job)
-            return
-        job.ask = step
-        ready = self._line.ready_at()
-        if self._reserved is None and ready is not None and ready <= self._loop.time() + CLOCK_TICK_S:
-            self._go_on(job)
-        elif self._reserved is None:
-            self._reserved = job
-        else:
-            self._jobs.appendleft(job)
-
-    def _resume(self, job: _Job) -> None:
-        self._paused.discard(job)
-        job.timer = None
-        self._jobs.appendleft(job)
-        self._kick()
-
-    def _end(self, job: _Job, result: WriteResult) -> None:
-        if job.timer is not None:
-            job.timer.cancel()
-        self._paused.discard(job)
-        job.steps.close()
-        _answer(job, result)
-
-    # -- what it is made of ------------------------------------------------------------------------------------------
-
-    def _device(self, tag: str, signals: list[Signal], loaded: LoadedSite) -> _Device:
-        settings, profile = loaded.site.devices[tag], loaded.profiles[tag]
-        assert isinstance(profile, ModbusProfile)
-        assert settings.unit is not None
-        status = DeviceStatus()
-
-        def unit_changed(field: str, before: int, now: int) -> None:
-            log.warning("unit changed", device=tag, signal=field, before=before, now=now)
-            self._notify(LinkEvent("unit-changed", self._name, tag, {"signal": field, "before": before, "now": now}))
-
-        def unconfirmed(signal: Signal, what: str) -> None:
-            if not what:
-                status.unconfirmed.pop(signal.field, None)
-                return
-            status.unconfirmed[signal.field] = what
-            log.warning("command without effect", device=tag, signal=signal.name, seen=what)
-            self._notify(LinkEvent("not-confirmed", self._name, tag, {"signal": signal.name, "seen": what}))
-
-        parameters = Parameters(unit_changed)
-        plan = DevicePlan(signals, profile, ZoneInfo(loaded.site.site.timezone), parameters)
-        commands = DeviceCommands(signals, profile, plan, self._take, unconfirmed)
-        return _Device(
-            device=tag,
-            number=settings.unit,
-            accept_any=settings.accept_any_unit,
-            response_delay=profile.limits.response_delay,
-            signals=tuple(signal.index for signal in signals),
-            status=status,
-            plan=plan,
-            parameters=parameters,
-            commands=commands,
-            may_broadcast=settings.broadcast_writes,
-            write_only=tuple(signal.index for signal in signals if not modbus(signal).readable),
-        )
 
     def _take(self, read: Read, samples: list[Sample]) -> None:
         self._sink(read.signals, samples)
@@ -574,18 +396,3 @@ def _place(read: Read) -> str:
     group = read.groups[0]
     last = max(other.last for other in read.groups)
     return f"{group.table} {group.first}" + (f" to {last}" if last > group.first else "")
-
-
-def _answer(job: _Job, result: WriteResult) -> None:
-    """Tells who awaits the outcome; where nobody does (what a device is told by itself), a failure is kept."""
-    if job.answered:
-        return
-    job.answered = True
-    if job.done is not None:
-        if not job.done.done():
-            job.done.set_result(result)
-        return
-    status = job.unit.status
-    if not result.ok and result.detail != status.last_error:
-        status.last_error = result.detail
-        log.warning("device was not told", device=job.unit.device, why=result.detail)

@@ -57,6 +57,8 @@ class Health:
     def disconnected(self) -> None:
         """The link is down, and with it every unit."""
         for unit in self._units:
+            # What comes back may be another device.
+            unit.parameters.forget()
             self._unit_bad(unit)
 
     def book(self, unit: Unit, result: Result, timeout: float) -> None:

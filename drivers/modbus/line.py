@@ -76,6 +76,7 @@ class Line:
         self._requests = 0
         self._past = LinkStatus()
         self.status = LinkStatus()
+        self.asked_at = NEVER
 
     @property
     def connected(self) -> bool:
@@ -149,6 +150,7 @@ class Line:
         """
         assert self._exchange is not None
         self._requests += 1
+        self.asked_at = self._loop.time()
         if unit.late and unit.may_be_late(request.expected.start, self._loop.time()):
             self._clear_up(_Wanted(unit, request, done, context))
             return
@@ -158,6 +160,7 @@ class Line:
         """Sends to every unit; nobody answers."""
         assert self._exchange is not None
         self._requests += 1
+        self.asked_at = self._loop.time()
         self._exchange.send(0, pdu)
         self._paced = True
         self._quiet_until = self._loop.time() + BROADCAST_PAUSE_S
@@ -187,6 +190,7 @@ class Line:
             self._free()
             return
         log.info("link up", link=self._name)
+        self.asked_at = self._loop.time()
         self.status.connected = True
         self.status.last_error = ""
         self._up()
