@@ -21,7 +21,7 @@ class DeviceState:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device and the image indices of its signals."""
+    """A device and the image indices of its signals; not of those read so seldom that they say nothing of now."""
 
     tag: str
     signals: tuple[int, ...]

@@ -3,12 +3,13 @@
 ``compile_site`` is run once at load; a scan looks nothing up by name.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from config.check import dispenser_limits
 from config.load import LoadedSite
-from config.signals import SignalTable
+from config.signals import Signal, SignalTable
 from config.site import BatchDispenser as BatchSettings
 from config.site import BatchGuard as BatchGuardSettings
 from config.site import ContinuousDispenser as ContinuousSettings
@@ -25,6 +26,9 @@ from control.level import SupplyLevel
 from control.pid import Pid
 from control.pump import Pump
 from control.valve import Valve
+
+SLOW_POLLS = 10.0
+"""A signal read this many times more seldom than the fastest of its device does not tell whether the device answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +110,17 @@ def compile_site(loaded: LoadedSite) -> Program:
         valves=valves,
         pumps=pumps,
         devices=tuple(
-            Device(tag, tuple(signal.index for signal in signals)) for tag, signals in table.by_device.items()
+            Device(tag, tuple(signal.index for signal in signals if signal.poll <= SLOW_POLLS * _fastest(signals)))
+            for tag, signals in table.by_device.items()
         ),
         dispensers=tuple(units),
         dispenser_index={unit.tag: i for i, unit in enumerate(units)},
     )
+
+
+def _fastest(signals: Sequence[Signal]) -> float:
+    """The shortest poll period of a device, in seconds."""
+    return min(signal.poll for signal in signals)
 
 
 def _guard(

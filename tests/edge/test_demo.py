@@ -19,7 +19,7 @@ LIMIT_S = 240
 
 def _shape(text: str) -> list[str]:
     """Lines without the figures, which differ from run to run."""
-    return [re.sub(r"[0-9a-f]{2}( [0-9a-f]{2})+|\d+(\.\d+)?", "#", line.strip()) for line in text.splitlines()]
+    return [re.sub(r"\b[0-9a-f]{2}( [0-9a-f]{2})+\b|\d+(\.\d+)?", "#", line.strip()) for line in text.splitlines()]
 
 
 def test_it_runs_to_its_end_and_prints_what_the_readmes_show() -> None:
