@@ -6,6 +6,7 @@ registers.
 """
 
 import math
+import re
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
@@ -296,11 +297,26 @@ class ModbusSignal(FileModel):
             raise ValueError("a switch, because prepare is written before its 'on'")
 
 
+_IDENTIFIERS: Final = {
+    "i": (re.compile(r"i=\d{1,10}"), "i= and a number, such as 'i=2001'"),
+    "s": (re.compile(r"s=.+", re.DOTALL), "s= and a text"),
+    "g": (re.compile(r"g=[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"), "g= and a GUID with its dashes"),
+    "b": (re.compile(r"b=(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"), "b= and base64"),
+}
+
+
+def _node(identifier: str) -> str:
+    pattern, expected = _IDENTIFIERS[identifier[0]]
+    if not pattern.fullmatch(identifier):
+        raise ValueError(expected)
+    return identifier
+
+
 class OpcUaSignal(FileModel):
     """Where one value stands on an OPC UA server: namespace **URI** and identifier, never the index."""
 
-    namespace: str
-    node: Annotated[str, StringConstraints(pattern=r"^[isgb]=.+$")]
+    namespace: Annotated[str, StringConstraints(min_length=1)]
+    node: Annotated[str, StringConstraints(pattern=r"^[isgb]=.+$"), AfterValidator(_node)]
     type: Literal["bool", "number", "text"] = "number"
     unit: UnitSymbol = "1"
     scale: Scale = 1.0

@@ -56,7 +56,7 @@ _OPCUA_STATUS: dict[Reason, int] = {
     Reason.MAINTENANCE: 0x808D_0000,  # BadOutOfService
     Reason.CALIBRATION: 0x808D_0000,  # BadOutOfService
     Reason.OUT_OF_SERVICE: 0x808D_0000,  # BadOutOfService
-    Reason.MANUAL: 0x4092_0000,  # UncertainSubstituteValue
+    Reason.MANUAL: 0x4091_0000,  # UncertainSubstituteValue
     Reason.SERVER_UNCERTAIN: 0x4000_0000,  # Uncertain
     Reason.UNIT_CHANGED: 0x4093_0000,  # UncertainSensorNotAccurate
     Reason.WRITE_ONLY: 0x803A_0000,  # BadNotReadable

@@ -129,13 +129,66 @@ class ModbusRtuLink(FileModel):
 ModbusLink = ModbusTcpLink | ModbusRtuLink
 
 
+class OpcUaSecurity(FileModel):
+    """How the channel to an OPC UA server is protected (OPC 10000-7, security policies).
+
+    Older policies are broken and are not offered. With ``policy: none`` nothing is signed or encrypted, and anybody
+    on the network can answer in the server's place.
+    """
+
+    policy: Literal["none", "Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss"]
+    mode: Literal["sign-and-encrypt", "sign"] = "sign-and-encrypt"
+
+    @property
+    def encrypted(self) -> bool:
+        """True when nobody on the way can read what is sent."""
+        return self.policy != "none" and self.mode == "sign-and-encrypt"
+
+
+def _without_user(url: str) -> str:
+    if "@" in url.removeprefix("opc.tcp://").split("/", 1)[0]:
+        raise ValueError("a url without user and password; they go under 'username' and 'password_file'")
+    return url
+
+
 class OpcUaLink(FileModel):
-    """A session with an OPC UA server, whose nodes are read each poll period."""
+    """A session with an OPC UA server.
+
+    ``mode``: ``subscribe`` has the server tell changes and confirms by reading what did not change; ``poll`` reads
+    every node each poll period, for servers with few or no subscriptions. ``publishing``: how long the server may
+    gather changes (default: the shortest poll, and at most 100 ms where a signal is critical). ``username`` with
+    ``password_file``, or ``user_cert_file`` with ``user_key_file``, say who we are; without them we are anonymous.
+    """
 
     type: Literal["opcua"]
-    url: Annotated[str, StringConstraints(pattern=r"^opc\.tcp://[^\s]+$")]
+    url: Annotated[str, StringConstraints(pattern=r"^opc\.tcp://[^\s]+$"), AfterValidator(_without_user)]
+    mode: Literal["subscribe", "poll"] = "subscribe"
+    publishing: PositiveSeconds | None = None
     timeout: PositiveSeconds = 4.0
     retry: PositiveSeconds = 5.0
+    security: OpcUaSecurity = OpcUaSecurity(policy="none")
+    username: str | None = None
+    password_file: Path | None = None
+    user_cert_file: Path | None = None
+    user_key_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> "OpcUaLink":
+        if (self.username is None) != (self.password_file is None):
+            raise ValueError("username and password_file together")
+        if (self.user_cert_file is None) != (self.user_key_file is None):
+            raise ValueError("user_cert_file and user_key_file together")
+        if self.username is not None and self.user_cert_file is not None:
+            raise ValueError("one user: by username or by user_cert_file")
+        if self.username is not None and not self.security.encrypted:
+            raise ValueError(
+                "a security policy with mode sign-and-encrypt, because a password must not be read on the way"
+            )
+        if self.user_cert_file is not None and self.security.policy == "none":
+            raise ValueError("a security policy, because without one a user certificate proves nothing")
+        if self.publishing is not None and self.mode == "poll":
+            raise ValueError("no publishing, because mode poll has no subscription")
+        return self
 
 
 Link = Annotated[ModbusTcpLink | ModbusRtuLink | OpcUaLink, Field(discriminator="type")]

@@ -92,7 +92,8 @@ class LinkStatus:
     """Counters of one link and of each device on it, since the start.
 
     ``busy_s``: seconds in which the bus was taken. ``stray_bytes`` belonged to no awaited reply. ``gaps``: losses of
-    notifications that a server admitted or a sequence number showed.
+    notifications that a server admitted or a sequence number showed. ``details``: what else there is to say of this
+    kind of link, as JSON data.
     """
 
     connected: bool = False
@@ -103,6 +104,7 @@ class LinkStatus:
     gaps: int = 0
     last_error: str = ""
     devices: dict[str, DeviceStatus] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON, for ``penstock status``."""
@@ -115,6 +117,7 @@ class LinkStatus:
             "gaps": self.gaps,
             "last_error": self.last_error,
             "devices": {tag: device.to_json() for tag, device in self.devices.items()},
+            "details": dict(self.details),
         }
 
 

@@ -21,6 +21,7 @@ from hil_sim.base_station import Settings
 from hil_sim.errors import SimulatorError
 from hil_sim.modbus_tcp import ModbusTcpServer, ServerTls
 from hil_sim.mystery import Mystery
+from hil_sim.opcua_server import OpcUaOptions
 from hil_sim.simulator import Simulator
 from hil_sim.stations import MODELS
 
@@ -64,6 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate of every link that has tls, PEM")
     serve.add_argument("--tls-key", type=Path, metavar="FILE", help="its key, PEM")
     serve.add_argument("--tls-client-ca", type=Path, metavar="FILE", help="let in only clients certified by this CA")
+    serve.add_argument(
+        "--fixed-ports", action="store_true", help="serve OPC UA links on the ports of their urls, not on free ones"
+    )
+    serve.add_argument(
+        "--opcua-pki", type=Path, metavar="DIR", help="the OPC UA servers' certificate, and in DIR/trusted the clients'"
+    )
     serve.add_argument("--model", choices=sorted(MODELS), help="station model (default: after the site's device tags)")
     mystery = commands.add_parser("mystery", help="serve a made-up instrument whose register map has to be found")
     mystery.set_defaults(run=_mystery)
@@ -130,7 +137,8 @@ async def _serve(options: argparse.Namespace) -> None:
     stopped = _stop_signal()
     loaded = load_site(options.site)
     settings = Settings(options.seed, options.analyzer_interval, time.time())
-    simulator = Simulator(loaded, settings, options.control, options.model, _tls(options))
+    opcua = OpcUaOptions(options.fixed_ports, options.opcua_pki)
+    simulator = Simulator(loaded, settings, options.control, options.model, _tls(options), opcua)
     await simulator.start()
     try:
         simulator.write_site(options.site_out)

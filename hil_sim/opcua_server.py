@@ -1,12 +1,15 @@
 """An OPC UA server for one link: the nodes of its devices' profiles, fed five times a second.
 
-No security and no users: it stands for a plant PLC inside a cabinet network, on the loopback only.
+It stands for a plant PLC, on the loopback only. What the site file asks of the link is what it offers: a policy and
+mode and nothing else, the user of that name and nobody else.
 """
 
 import asyncio
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from asyncua import ua
@@ -18,15 +21,36 @@ from config.profile import OpcUaSignal
 from config.sample import Value
 from config.signals import Signal
 from hil_sim.faults import Faults
+from config.site import OpcUaLink
+from hil_sim.opcua_security import secure
 from hil_sim.station import Point
 
 REFRESH_S: Final = 0.2
 STOP_TIMEOUT_S: Final = 5.0
+FOREIGN_OFFSET: Final = 1000.0
+"""By so much the numbers of a foreign namespace differ from ours: what a client with an old index would read."""
 _VARIANT: Final = {
     "bool": ua.VariantType.Boolean,
     "number": ua.VariantType.Double,
     "text": ua.VariantType.String,
 }
+_EMPTY: Final[dict[ua.VariantType, Any]] = {
+    ua.VariantType.Boolean: False,
+    ua.VariantType.Double: 0.0,
+    ua.VariantType.String: "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OpcUaOptions:
+    """How OPC UA links are served, beside what the site file says of them.
+
+    ``fixed_ports``: on the port of the link's url instead of a free one. ``pki``: where the server's certificate is
+    kept, and the certificates of clients that it trusts (``trusted``); without it every client is trusted.
+    """
+
+    fixed_ports: bool = False
+    pki: Path | None = None
 
 
 class _Node:
@@ -65,41 +89,55 @@ class _Node:
 class OpcUaServer:
     """One endpoint. A device marked silent gives status BadNoCommunication: the PLC has lost its field bus.
 
-    ``refuse(True)`` closes the port and drops the sessions.
+    ``refuse(True)`` closes the port and drops the sessions. ``pki`` holds the server's certificate and the clients' it
+    trusts. ``port`` 0 takes a free one; it stays the same from then on. ``produced`` counts what ``churn`` changed.
     """
 
     def __init__(
-        self, link: str, signals: Iterable[Signal], points: Mapping[str, Point], host: str = "127.0.0.1"
+        self,
+        name: str,
+        link: OpcUaLink,
+        signals: Iterable[Signal],
+        points: Mapping[str, Point],
+        pki: Path | None = None,
+        port: int = 0,
     ) -> None:
-        self.link = link
-        self.host = host
-        self.port = 0
+        self.link = name
+        self.host = "127.0.0.1"
+        self.port = port
         self.silent: set[str] = set()
         self.faults = Faults("link of OPC UA")
+        self.produced = 0
+        self._settings = link
+        self._pki = pki
         self._nodes = [_Node(signal, points[signal.name]) for signal in signals]
         self._server = Server()
         self._listening = False
         self._publishing = False
+        self._churn_s: float | None = None
+        self._churned = 0
 
-    async def start(self) -> None:
-        """Builds the address space and opens a free port."""
+    async def start(self, foreign: int = 0) -> None:
+        """Builds the address space and opens the port. ``foreign`` namespaces stand before those of the profiles."""
         server = self._server
         await server.init()
         server.set_endpoint(f"opc.tcp://{self.host}:{self.port}/")
         server.set_server_name("Penstock simulated PLC")
-        server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        await secure(server, self._settings, self._pki)
         # Folders get numbers from asyncua; in a namespace of their own they meet no identifier of a profile.
         own = await server.register_namespace("urn:penstock:simulator")
+        for number in range(foreign):
+            await self._add_foreign(await server.register_namespace(f"urn:penstock:simulator:foreign:{number}"))
         folders: dict[str, Any] = {}
         for node in self._nodes:
             index = await server.register_namespace(node.definition.namespace)
             if node.device not in folders:
                 folders[node.device] = await server.nodes.objects.add_object(own, node.device)
             node.node_id = ua.NodeId.from_string(f"ns={index};{node.definition.node}")
+            node.last = None
             name = ua.QualifiedName(node.signal.field, index)
             kind = _VARIANT[node.definition.type]
-            empty = {"bool": False, "number": 0.0, "text": ""}[node.definition.type]
-            variable = await folders[node.device].add_variable(node.node_id, name, empty, varianttype=kind)
+            variable = await folders[node.device].add_variable(node.node_id, name, _EMPTY[kind], varianttype=kind)
             if node.point.set is not None:
                 await variable.set_writable()
                 server.set_attribute_value_setter(node.node_id, self._setter(node))
@@ -108,6 +146,26 @@ class OpcUaServer:
         assert server.bserver is not None
         self.port = server.bserver.port
         self._listening = True
+
+    async def _add_foreign(self, index: int) -> None:
+        """The identifiers of the profiles with other values, as a stale namespace index would find them."""
+        folder = await self._server.nodes.objects.add_object(index, "foreign")
+        for node in self._nodes:
+            kind = _VARIANT[node.definition.type]
+            variant = node.variant(node.point.get())
+            value = variant.Value + FOREIGN_OFFSET if isinstance(variant.Value, float) else _EMPTY[kind]
+            place = ua.NodeId.from_string(f"ns={index};{node.definition.node}")
+            await folder.add_variable(place, ua.QualifiedName(node.signal.field, index), value, varianttype=kind)
+
+    async def restart(self, foreign: int = 0) -> None:
+        """Goes down and comes back on the same port with a new address space, as a PLC after a download does."""
+        await self.stop()
+        self._server = Server()
+        await self.start(foreign)
+
+    def churn(self, period_s: float | None) -> None:
+        """Gives each number a new value once a period, spread evenly over it; ``None`` ends that."""
+        self._churn_s = period_s
 
     async def stop(self) -> None:
         """Closes the port and ends the sessions."""
@@ -147,6 +205,9 @@ class OpcUaServer:
     async def refresh(self) -> None:
         """Publishes what has changed since the last time."""
         now: Any = datetime.now(UTC)  # asyncua's own DateTime is a datetime, but only at run time
+        if self._churn_s is not None:
+            await self._churn(now, self._churn_s)
+            return
         for node in self._nodes:
             silent = node.device in self.silent
             state = (node.point.get(), silent)
@@ -164,6 +225,18 @@ class OpcUaServer:
                 await self._server.write_attribute_value(node.node_id, data)
             finally:
                 self._publishing = False
+
+    async def _churn(self, now: Any, period_s: float) -> None:
+        numbers = [node for node in self._nodes if node.definition.type == "number"]
+        for _ in range(round(len(numbers) * REFRESH_S / period_s)):
+            node = numbers[self._churned % len(numbers)]
+            self._churned += 1
+            variant = ua.Variant(float(self._churned), ua.VariantType.Double)
+            node.last = None
+            await self._server.write_attribute_value(
+                node.node_id, ua.DataValue(variant, SourceTimestamp=now, ServerTimestamp=now)
+            )
+            self.produced += 1
 
     def _setter(self, node: _Node) -> Any:
         def store(stored: Any, attribute: AttributeIds, data: ua.DataValue) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
+from urllib.parse import urlparse
 from zoneinfo import ZoneInfo
 
 from config.load import LoadedSite
@@ -17,7 +18,7 @@ from hil_sim.errors import SimulatorError
 from hil_sim.faults import Faults
 from hil_sim.modbus_rtu import ModbusRtuServer
 from hil_sim.modbus_tcp import ModbusTcpServer, ServerTls
-from hil_sim.opcua_server import REFRESH_S, OpcUaServer
+from hil_sim.opcua_server import REFRESH_S, OpcUaOptions, OpcUaServer
 from hil_sim.serial_line import SerialLine
 from hil_sim.site_out import write_site
 from hil_sim.stations import build_station
@@ -87,8 +88,10 @@ class Simulator:
         control: Path | None = None,
         model: str | None = None,
         tls: ServerTls | None = None,
+        opcua: OpcUaOptions | None = None,
     ) -> None:
         self.loaded = loaded
+        self._opcua = opcua or OpcUaOptions()
         self.station = build_station(loaded, settings, model)
         self.wire = WireLog()
         self.units: dict[tuple[str, int], Unit] = {}
@@ -134,9 +137,10 @@ class Simulator:
                     turnaround_s=link.turnaround,
                     local_echo=link.local_echo,
                 )
-            case OpcUaLink():
+            case OpcUaLink() as link:
                 signals = [signal for signal in self.loaded.signals.field if signal.link == name]
-                return OpcUaServer(name, signals, self.station.points)
+                port = urlparse(link.url).port or 0 if self._opcua.fixed_ports else 0
+                return OpcUaServer(name, link, signals, self.station.points, self._opcua.pki, port)
 
     async def start(self) -> None:
         """Opens every link and the control channel."""
@@ -230,6 +234,14 @@ class Simulator:
                 self.station.set_level(_number(request, "value"))
             case "speed":
                 self.station.speed(_number(request, "factor"))
+            case "restart":
+                server = self._opcua_server(_text(request, "link"))
+                await server.restart(int(_number(request, "foreign", 0.0, low=0.0)))
+            case "churn":
+                server = self._opcua_server(_text(request, "link"))
+                period_s = _number(request, "period_s", 0.0, low=0.0)
+                server.churn(period_s or None)
+                return {"t_ns": time.monotonic_ns(), "produced": server.produced}
             case "record":
                 self.wire.on = _flag(request, "on")
             case "wire":
@@ -288,6 +300,12 @@ class Simulator:
         server = self.servers.get(name)
         if server is None:
             raise SimulatorError(f"no link '{name}'; there is: {', '.join(self.servers)}")
+        return server
+
+    def _opcua_server(self, name: str) -> OpcUaServer:
+        server = self._link(name)
+        if not isinstance(server, OpcUaServer):
+            raise SimulatorError(f"link '{name}' is no OPC UA link")
         return server
 
     def _wire(self, request: Mapping[str, Any]) -> dict[str, object]:

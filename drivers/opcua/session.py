@@ -1,65 +1,70 @@
-"""A session with an OPC UA server: every node is read each poll period, so that a value is known to be fresh.
+"""A link to an OPC UA server: keeps a session, takes values from it, and never lets an old one look good.
 
-A subscription tells of changes only and falls silent without an error when a server comes back with its
-namespaces in another order (shared field notes, section 3). Reading confirms every value each period; nodes are
-configured by namespace URI and resolved anew at every connect; after any failure a new client is built, because
-one that has failed may hang.
+A round of this driver is: open a connection, look at the server's namespaces, resolve the nodes, subscribe, read
+everything once. Then four watches run until one of them finds that the round is over: the values (verifying reads,
+or polls), the messages and ages, the server's health, and the connection itself. A short fault asyncua repairs, and
+the round begins again with the namespaces; after a long one a new client is made.
 """
 
 import asyncio
-import logging
-import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from datetime import UTC
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
-from asyncua import ua
-from asyncua.client.client import Client
-from asyncua.common.node import Node
 from asyncua.ua.uaerrors import UaError
 
 from config.errors import LinkError
 from config.load import LoadedSite
-from config.profile import OpcUaSignal
-from config.sample import Quality, Reason, Sample, Value, bad, quality_of
-from config.signals import Signal
+from config.sample import Value
 from config.site import OpcUaLink
-from drivers.port import DeviceStatus, LinkStatus, Notify, Sink, WriteResult
+from drivers.opcua import security
+from drivers.opcua.certificate import WARN_DAYS
+from drivers.opcua.connection import Connection
+from drivers.opcua.errors import explained
+from drivers.opcua.gaps import Cause, Gaps
+from drivers.opcua.items import Item, Items
+from drivers.opcua.subscription import Subscription
+from drivers.opcua.trust import MAX_REJECTED, TrustList, UntrustedCertificate
+from drivers.opcua.write import Writer
+from drivers.port import DeviceStatus, LinkEvent, LinkStatus, Notify, Sink, WriteResult
 
-SESSION_TIMEOUT_MS: Final = 60_000
-"""The server may forget a dead session after this; small PLCs allow few of them."""
 FIRST_RECONNECT_S: Final = 0.2
-_INTEGERS: Final = frozenset(
-    (
-        ua.VariantType.SByte,
-        ua.VariantType.Byte,
-        ua.VariantType.Int16,
-        ua.VariantType.UInt16,
-        ua.VariantType.Int32,
-        ua.VariantType.UInt32,
-        ua.VariantType.Int64,
-        ua.VariantType.UInt64,
-    )
-)
-MAX_NODES_PER_READ: Final = 500
-"""Small servers refuse longer reads (OPC UA Part 5, MaxNodesPerRead)."""
+RECOVERY_S: Final = 20.0
+"""How long asyncua may try to repair a connection before it is thrown away. What the server keeps for a session is
+seconds of values; a client that has not come back by then has more likely hung."""
+WATCH_S: Final = 0.25
+"""How often messages and ages are looked at: small against the seconds in which a value must go bad."""
+HEALTH_S: Final = 10.0
+"""How often the server's clock, state and namespaces, and the trust in it, are looked at."""
+MAX_LATE_READS: Final = 3
+"""Reads in a row without an answer, on a connection that answers asyncua's probe, before it is given up."""
+RESUBSCRIBE_EVERY_S: Final = 60.0
+"""A subscription that was found wrong is made anew at most this often; until then the reads hold the values."""
+MIN_TICK_S: Final = 0.05
+MAX_TICK_S: Final = 0.5
+"""How often it is looked which items are to be read, at least and at most."""
+WARN_EVERY_S: Final = 86_400.0
+MAX_WRITES: Final = 64
+"""Writes waiting for a server; the scan writes each output once a second until it is confirmed."""
 
-for _noisy in ("asyncua", "asyncua.client.client", "asyncua.client.ua_client"):
-    logging.getLogger(_noisy).setLevel(logging.ERROR)
+_OPERATING: Final = (LinkError, OSError, TimeoutError, UaError, asyncio.IncompleteReadError)
 
 log = structlog.get_logger(__name__)
 
 
+class _Again(Exception):
+    """The round is over and the next begins on the same connection; what led to it has been recorded."""
+
+
 @dataclass(slots=True)
 class _Group:
-    """Signals that are read together, and when next."""
+    """Items that are read together, and when next."""
 
-    signals: list[Signal]
+    items: list[Item]
     period: float
     due: float
 
@@ -70,15 +75,22 @@ class OpcUaSession:
     def __init__(self, name: str, link: OpcUaLink, loaded: LoadedSite, sink: Sink, notify: Notify, pki: Path) -> None:
         self._name = name
         self._link = link
-        self._sink = sink
         self._notify = notify
         self._pki = pki
-        self._signals = [signal for signal in loaded.signals.field if signal.link == name]
-        self._by_index = {signal.index: signal for signal in self._signals}
-        devices = dict.fromkeys(signal.device for signal in self._signals)
+        self._site_id = loaded.site.site.id
+        signals = [signal for signal in loaded.signals.field if signal.link == name]
+        self._items = Items(signals, sink)
+        devices = dict.fromkeys(signal.device for signal in signals)
         self._status = LinkStatus(devices={device: DeviceStatus() for device in devices})
-        self._nodes: dict[int, Node] = {}
-        self._client: Client | None = None
+        self._gaps = Gaps(name, self._status, notify)
+        self._writer = Writer(self._items, link.timeout)
+        self._connection: Connection | None = None
+        self._served = False
+        self._subscribed = False
+        self._resubscribed = float("-inf")
+        self._late_reads = 0
+        self._rejected: set[str] = set()
+        self._warned: dict[str, float] = {}
         self._writing: set[asyncio.Task[None]] = set()
 
     @property
@@ -89,186 +101,307 @@ class OpcUaSession:
         return self._status
 
     async def run(self) -> None:
+        try:
+            await self._run()
+        finally:
+            for task in self._writing:
+                task.cancel()
+
+    async def _run(self) -> None:
         task = asyncio.current_task()
         assert task is not None
         delay = FIRST_RECONNECT_S
-        try:
-            while True:
-                try:
-                    await self._connect()
-                    delay = FIRST_RECONNECT_S
-                    await self._poll()
-                except (LinkError, OSError, TimeoutError, UaError, asyncio.IncompleteReadError) as error:
-                    self._failed(str(error) or type(error).__name__)
-                await self._close()
-                if task.cancelling():
-                    # The library may answer a cancellation with an error or a result of its own.
-                    raise asyncio.CancelledError
-                await asyncio.sleep(delay * random.uniform(0.8, 1.2))
-                delay = min(delay * 2, self._link.retry)
-        finally:
-            await self._close()
+        while True:
+            self._served = False
+            connection = Connection(self._link, self._pki, self._site_id, self._lost)
+            try:
+                await connection.open()
+                await self._serve(connection)
+            except _OPERATING as error:
+                self._note_failure(error)
+            finally:
+                self._connection = None
+                await connection.close()
+            if task.cancelling():
+                # asyncua may answer a cancellation with an error or a result of its own.
+                raise asyncio.CancelledError
+            if self._served:
+                delay = FIRST_RECONNECT_S
+            await asyncio.sleep(delay * random.uniform(0.8, 1.2))
+            delay = min(delay * 2, self._link.retry)
 
     def write(self, signal: int, value: Value) -> asyncio.Future[WriteResult]:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[WriteResult] = loop.create_future()
-        if signal not in self._nodes:
+        if self._connection is None:
             done.set_result(WriteResult(False, None, f"link {self._name} is down: {self._status.last_error}"))
-            return done
-        task = loop.create_task(self._write(self._by_index[signal], value, done), name=f"write {signal}")
-        self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
+        elif len(self._writing) >= MAX_WRITES:
+            done.set_result(WriteResult(False, None, f"{MAX_WRITES} writes already wait for link {self._name}"))
+        else:
+            item = self._items.by_index[signal]
+            task = loop.create_task(self._write(self._connection, item, value, done), name=f"write {item.signal.name}")
+            self._writing.add(task)
+            task.add_done_callback(self._writing.discard)
         return done
 
-    async def _connect(self) -> None:
-        client = Client(self._link.url, timeout=self._link.timeout)
-        client.session_timeout = SESSION_TIMEOUT_MS
-        client.secure_channel_timeout = SESSION_TIMEOUT_MS
-        self._client = client
-        async with asyncio.timeout(self._link.timeout * 2):
-            await client.connect()
-            namespaces = await client.get_namespace_array()
-        missing = sorted({uri for s in self._signals if (uri := _definition(s).namespace) not in namespaces})
-        if missing:
-            raise LinkError(f"the server has no namespace {', '.join(missing)}")
-        self._nodes = {
-            signal.index: client.get_node(
-                f"ns={namespaces.index(_definition(signal).namespace)};{_definition(signal).node}"
-            )
-            for signal in self._signals
-        }
-        self._status.connected = True
-        self._status.connects += 1
-        self._status.last_error = ""
-        log.info("link up", link=self._name)
-
-    async def _poll(self) -> None:
-        """Reads every node each period until something fails. Signals of one period are read together."""
-        loop = asyncio.get_running_loop()
-        groups: list[_Group] = []
-        for period in sorted({signal.poll for signal in self._signals}):
-            same = [signal for signal in self._signals if signal.poll == period]
-            for start in range(0, len(same), MAX_NODES_PER_READ):
-                groups.append(_Group(same[start : start + MAX_NODES_PER_READ], period, loop.time()))
-        while True:
-            group = min(groups, key=lambda one: one.due)
-            await asyncio.sleep(max(group.due - loop.time(), 0.0))
-            group.due = max(group.due + group.period, loop.time())
-            await self._read(group.signals)
-
-    async def _read(self, signals: list[Signal]) -> None:
-        loop = asyncio.get_running_loop()
-        assert self._client is not None
-        sent = time.perf_counter()
-        async with asyncio.timeout(self._link.timeout):
-            values = await self._client.read_attributes([self._nodes[signal.index] for signal in signals])
-        received = loop.time()
-        self._book(signals, time.perf_counter() - sent)
-        self._sink(
-            [signal.index for signal in signals],
-            [_sample(signal, value, received) for signal, value in zip(signals, values, strict=True)],
-        )
-
-    def _book(self, signals: Sequence[Signal], took: float) -> None:
-        for tag in {signal.device for signal in signals}:
-            status = self._status.devices[tag]
-            status.polls += 1
-            status.replies += 1
-            status.online = True
-            status.round_trips.append(took)
-
-    async def _write(self, signal: Signal, value: Value, done: asyncio.Future[WriteResult]) -> None:
+    async def _write(self, connection: Connection, item: Item, value: Value, done: asyncio.Future[WriteResult]) -> None:
         result = WriteResult(False, None, "link closed")
         try:
-            node, definition = self._nodes[signal.index], _definition(signal)
-            async with asyncio.timeout(self._link.timeout):
-                present = await node.read_data_value()
-                if present.Value is None:
-                    raise LinkError("the node has no value, so its type is not known")
-                kind = present.Value.VariantType
-                variant = ua.Variant(_raw(definition, signal, value, kind in _INTEGERS), kind)
-                await node.write_value(ua.DataValue(variant))
-                read = _sample(signal, await node.read_data_value(), asyncio.get_running_loop().time())
-            self._sink([signal.index], [read])
-            step = abs(definition.scale * signal.factor) if kind in _INTEGERS else 0.0
-            ok = read.good and _equal(read.value, value, step)
-            result = WriteResult(ok, read.value, "" if ok else f"wrote {value!r}, read back {read.value!r}")
-        except (LinkError, OSError, TimeoutError, UaError, KeyError) as error:
-            result = WriteResult(False, None, str(error) or type(error).__name__)
+            result = await self._writer.write(connection, item, value)
         finally:
+            self._status.details["writes"] = dict(self._writer.statuses)
             if not done.done():
                 done.set_result(result)
 
-    def _failed(self, text: str) -> None:
+    # -- a round -----------------------------------------------------------------------------------------------
+
+    async def _serve(self, connection: Connection) -> None:
+        """Rounds on one connection, until it fails for good."""
+        subscription: Subscription | None = None
+        while True:
+            try:
+                subscription = await self._establish(connection, subscription)
+                self._served = True
+                values = self._verify(connection) if self._link.mode == "subscribe" else self._poll(connection)
+                await _first(connection.down.wait(), values, self._watch(subscription), self._tend(connection))
+            except _Again:
+                if subscription is not None:
+                    await subscription.delete()
+                subscription = None
+                continue
+            except _OPERATING:
+                # A request that broke off with the connection says less than the connection itself.
+                if not connection.down.is_set():
+                    raise
+            try:
+                await connection.recover(RECOVERY_S)
+            except TimeoutError as error:
+                raise LinkError(f"the connection could not be repaired within {RECOVERY_S:g} s") from error
+
+    async def _establish(self, connection: Connection, subscription: Subscription | None) -> Subscription | None:
+        """Namespaces, nodes, subscription, and a first read of everything. Raises what asyncua raises."""
+        loop = asyncio.get_running_loop()
+        if await connection.namespaces_changed():
+            connection.resolve(self._items.all)
+            if subscription is not None:
+                self._gaps.record("outage", loop.time(), detail="the server has other namespaces than before")
+                await subscription.delete()
+                subscription = None
+        if subscription is not None:
+            try:
+                await subscription.resume()
+            except (OSError, TimeoutError, UaError) as error:
+                self._gaps.record("outage", loop.time(), detail=explained(error))
+                await subscription.delete()
+                subscription = None
+        await self._writer.prepare(connection)
+        self._up(connection)
+        if subscription is None and self._link.mode == "subscribe":
+            subscription = await self._subscribe(connection)
+        for batch in _batches(self._items.all, connection.nodes_per_read):
+            await self._read(connection, batch)
+        return subscription
+
+    async def _subscribe(self, connection: Connection) -> Subscription | None:
+        """A new subscription; ``None`` when the server has none for us, and all items are left to the reads."""
+        subscription = Subscription(
+            connection.client, self._name, self._items, self._gaps, self._link.timeout, connection.items_per_call
+        )
+        try:
+            await subscription.create(self._link.publishing)
+        except UaError as error:
+            if connection.down.is_set():
+                raise
+            text = explained(error)
+            log.warning("no subscription; every value is read instead", link=self._name, error=text)
+            self._status.details["subscription"] = {"refused": text}
+            for item in self._items.all:
+                item.forget(monitored=False, grace=0.0)
+            return None
+        self._status.details["subscription"] = subscription.details()
+        self._subscribed = True
+        return subscription
+
+    def _up(self, connection: Connection) -> None:
+        """The session is usable: values come in from now on, and whoever sees one may write."""
+        self._connection = connection
+        status = self._status
+        if not status.connected:
+            status.connects += 1
+            log.info("link up", link=self._name, mode=self._link.mode)
+        status.connected, status.last_error = True, ""
+        for device in status.devices.values():
+            device.online, device.last_error = True, ""
+        self._late_reads = 0
+
+    def _lost(self) -> None:
+        """Called by the connection the moment it is lost, while asyncua begins to repair it."""
+        self._down("the connection is lost; it is being repaired")
+
+    def _down(self, text: str) -> None:
         if text != self._status.last_error:
             log.warning("link down", link=self._name, error=text)
         self._status.last_error = text
         self._status.connected = False
-        self._nodes = {}
-        received = asyncio.get_running_loop().time()
-        for status in self._status.devices.values():
-            status.online = False
-            status.timeouts += 1
-            status.last_error = text
-        self._sink(
-            [signal.index for signal in self._signals], [bad(Reason.NO_COMMUNICATION, received)] * len(self._signals)
-        )
+        self._connection = None
+        for device in self._status.devices.values():
+            device.online = False
+            device.timeouts += 1
+            device.last_error = text
+        self._items.lose(asyncio.get_running_loop().time())
 
-    async def _close(self) -> None:
-        client, self._client = self._client, None
-        self._nodes = {}
-        if client is None:
-            return
+    def _note_failure(self, error: BaseException) -> None:
+        """A connection that is given up: what it told until then is bad, and what it would have told is a gap."""
+        text = explained(error)
+        self._down(text)
+        if self._subscribed:
+            self._subscribed = False
+            self._gaps.record("outage", asyncio.get_running_loop().time(), detail=text)
+        if (
+            isinstance(error, UntrustedCertificate)
+            and error.thumbprint not in self._rejected
+            and len(self._rejected) < MAX_REJECTED
+        ):
+            self._rejected.add(error.thumbprint)
+            body = {"thumbprint": error.thumbprint, "url": self._link.url}
+            self._notify(LinkEvent("certificate-rejected", self._name, "", body))
+
+    # -- values ------------------------------------------------------------------------------------------------
+
+    async def _verify(self, connection: Connection) -> None:
+        """Reads each item that was silent for too long, and each that is not told of."""
+        loop = asyncio.get_running_loop()
+        shortest = min((item.verify_after for item in self._items.all), default=1.0)
+        while True:
+            now = loop.time()
+            due = [item for item in self._items.all if item.due(now)]
+            missed: list[Item] = []
+            for batch in _batches(due, connection.nodes_per_read):
+                missed += await self._read(connection, batch)
+            if missed:
+                self._gaps.record("verify", loop.time(), [item.signal for item in missed])
+                if loop.time() - self._resubscribed >= RESUBSCRIBE_EVERY_S:
+                    self._resubscribed = loop.time()
+                    raise _Again
+            await asyncio.sleep(min(max(shortest / 4, MIN_TICK_S), MAX_TICK_S))
+
+    async def _poll(self, connection: Connection) -> None:
+        """Reads every item each period. Items of one period are read together."""
+        loop = asyncio.get_running_loop()
+        periods = sorted({item.signal.poll for item in self._items.all})
+        groups = [
+            _Group([item for item in self._items.all if item.signal.poll == period], period, loop.time() + period)
+            for period in periods
+        ]
+        while True:
+            group = min(groups, key=lambda one: one.due)
+            await asyncio.sleep(max(group.due - loop.time(), 0.0))
+            group.due = max(group.due + group.period, loop.time())
+            for batch in _batches(group.items, connection.nodes_per_read):
+                await self._read(connection, batch)
+
+    async def _read(self, connection: Connection, items: Sequence[Item]) -> list[Item]:
+        """Reads values into the sink. One read without an answer is counted; the items' ages run on."""
+        loop = asyncio.get_running_loop()
+        devices = [self._status.devices[tag] for tag in dict.fromkeys(item.signal.device for item in items)]
+        for device in devices:
+            device.polls += 1
+        sent, began = loop.time(), time.perf_counter()
         try:
-            async with asyncio.timeout(1.0):
-                await client.disconnect()
-        except (OSError, TimeoutError, UaError, RuntimeError) as error:
-            log.debug("session not closed in order", link=self._name, error=str(error))
+            values = await connection.read_items(items)
+        except TimeoutError:
+            for device in devices:
+                device.timeouts += 1
+            self._late_reads += 1
+            if self._late_reads >= MAX_LATE_READS:
+                raise
+            return []
+        self._late_reads = 0
+        took = time.perf_counter() - began
+        self._status.busy_s += took
+        for device in devices:
+            device.replies += 1
+            device.online = True
+            device.round_trips.append(took)
+        return self._items.read(items, values, sent, loop.time())
+
+    # -- watches -----------------------------------------------------------------------------------------------
+
+    async def _watch(self, subscription: Subscription | None) -> None:
+        """Looks at ages and messages; ends the round when the subscription is dead."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(WATCH_S)
+            now = loop.time()
+            self._status.details["stale_items"] = self._items.age(now)
+            self._gaps.flush(now)
+            if subscription is None:
+                continue
+            self._status.details["subscription"] = subscription.details()
+            if subscription.failure is not None:
+                raise subscription.failure
+            if subscription.ended:
+                self._end_subscription("ended", subscription.last_message, subscription.ended)
+            if now - subscription.last_message > subscription.silence:
+                self._end_subscription("silence", subscription.last_message, f"{subscription.silence:.1f} s")
+
+    def _end_subscription(self, cause: Cause, since: float, detail: str) -> None:
+        """What only its silence vouched for is bad now; the next round makes a new subscription."""
+        now = asyncio.get_running_loop().time()
+        self._gaps.record(cause, now, detail=detail)
+        self._items.lose(now, since)
+        raise _Again
+
+    async def _tend(self, connection: Connection) -> None:
+        """Looks at the server's health, the trust in it, and the certificates."""
+        details = self._status.details
+        while True:
+            details["security"] = self._look_at_security(connection)
+            try:
+                details.update(await connection.health())
+                changed = await connection.namespaces_changed()
+            except TimeoutError:
+                # asyncua's own probe decides whether the connection is lost; this look can wait.
+                changed = False
+            if changed:
+                now = asyncio.get_running_loop().time()
+                self._gaps.record("outage", now, detail="the server has other namespaces than before")
+                self._items.lose(now)
+                raise _Again
+            await asyncio.sleep(HEALTH_S)
+
+    def _look_at_security(self, connection: Connection) -> dict[str, Any]:
+        protection = connection.protection
+        if protection is None:
+            return {"policy": "none"}
+        TrustList(self._pki).check(protection.server, self._link.url)
+        left = security.days_left(protection)
+        now = time.monotonic()
+        for whose, days in left.items():
+            if days < WARN_DAYS and now - self._warned.get(whose, float("-inf")) >= WARN_EVERY_S:
+                self._warned[whose] = now
+                body = {"certificate": whose, "days_left": int(days)}
+                log.warning("certificate ends soon", link=self._name, **body)
+                self._notify(LinkEvent("certificate-expiry", self._name, "", body))
+        return {
+            "policy": self._link.security.policy,
+            "mode": self._link.security.mode,
+            "certificate_days_left": {whose: int(days) for whose, days in left.items()},
+        }
 
 
-def _definition(signal: Signal) -> OpcUaSignal:
-    assert isinstance(signal.definition, OpcUaSignal)
-    return signal.definition
+def _batches(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-def _sample(signal: Signal, data: ua.DataValue, received: float) -> Sample:
-    """A DataValue as a sample. The status' top two bits are its severity (OPC 10000-4, 7.39)."""
-    definition = _definition(signal)
-    status = data.StatusCode.value if data.StatusCode is not None else 0
-    value = data.Value.Value if data.Value is not None else None
-    source = data.SourceTimestamp.replace(tzinfo=UTC).timestamp() if data.SourceTimestamp is not None else None
-    raw = f"{status:08X}".encode()
-    if status >> 30 >= Quality.BAD:
-        return Sample(None, Quality.BAD, Reason.DEVICE_FAULT, received, source, raw)
-    reason = Reason.OK if status >> 30 == 0 else Reason.SERVER_UNCERTAIN
-    if value is None:
-        return bad(Reason.NOT_A_NUMBER, received, raw)
-    if definition.type == "bool":
-        return Sample(bool(value), quality_of(reason), reason, received, source, raw)
-    if definition.type == "text":
-        return Sample(str(value), quality_of(reason), reason, received, source, raw)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return Sample(None, Quality.BAD, Reason.NOT_A_NUMBER, received, source, raw)
-    number = value * definition.scale + definition.offset
-    if definition.range is not None and not definition.range[0] <= number <= definition.range[1]:
-        return Sample(None, Quality.BAD, Reason.OUT_OF_RANGE, received, source, raw)
-    shown = number * signal.factor + signal.bias
-    if not math.isfinite(shown):
-        return Sample(None, Quality.BAD, Reason.NOT_A_NUMBER, received, source, raw)
-    return Sample(shown, quality_of(reason), reason, received, source, raw)
-
-
-def _raw(definition: OpcUaSignal, signal: Signal, value: Value, whole: bool) -> Value:
-    if definition.type != "number":
-        return value
-    number = math.nan if isinstance(value, str | bool) or value is None else value
-    raw = ((number - signal.bias) / signal.factor - definition.offset) / definition.scale
-    if not math.isfinite(raw):
-        raise LinkError(f"{value!r} is not a number that can be written")
-    return round(raw) if whole else raw
-
-
-def _equal(read: Value, written: Value, step: float) -> bool:
-    if isinstance(read, int | float) and isinstance(written, int | float):
-        return math.isclose(read, written, rel_tol=1e-6, abs_tol=max(step / 2, 1e-9) * (1 + 1e-6))
-    return read == written
+async def _first(*work: Coroutine[Any, Any, Any]) -> None:
+    """Runs all until the first ends, and ends the others; an error of any is raised."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

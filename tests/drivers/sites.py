@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -112,6 +113,12 @@ class Drivers:
         pki = loaded.path.parent / "pki"
         drivers = open_links(loaded, self.readings, self.events.append, pki)
         self.links: dict[str, LinkDriver] = {link.name: link for link in drivers}
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What the only link says of itself beside its counters."""
+        [link] = self.links.values()
+        return link.status().details
 
     def write(self, name: str, value: Value) -> asyncio.Future[WriteResult]:
         signal = self.loaded.signals[name]
