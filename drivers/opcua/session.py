@@ -341,12 +341,13 @@ class OpcUaSession:
             if subscription.failure is not None:
                 raise subscription.failure
             if subscription.ended:
-                self._end_subscription("ended", subscription.last_message, subscription.ended)
+                self._end_subscription("ended", now, subscription.ended)
+            missed = subscription.last_message + subscription.revised.keep_alive
             if now - subscription.last_message > subscription.silence:
-                self._end_subscription("silence", subscription.last_message, f"{subscription.silence:.1f} s")
+                self._end_subscription("silence", missed, f"{subscription.silence:.1f} s")
 
     def _end_subscription(self, cause: Cause, since: float, detail: str) -> None:
-        """What only its silence vouched for is bad now; the next round makes a new subscription."""
+        """What was not read ``since`` the subscription is dead is bad now; the next round makes a new one."""
         now = asyncio.get_running_loop().time()
         self._gaps.record(cause, now, detail=detail)
         self._items.lose(now, since)
