@@ -1,0 +1,257 @@
+"""The certificate of this box, and the list of those it trusts, without a server."""
+
+import asyncio
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from asyncua import ua
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from pydantic import ValidationError
+
+from config.errors import LinkError
+from config.site import OpcUaLink
+from drivers.opcua import certificate as certificates
+from drivers.opcua.certificate import own_certificate, renew_own, thumbprint, uris
+from drivers.opcua.security import _Validator
+from drivers.opcua.trust import MAX_REJECTED, TrustError, TrustList, first_certificate
+from tests.drivers.opcua_vault import APPLICATION, der, make_certificate, make_key
+
+URL = "opc.tcp://plc:4840"
+
+
+@pytest.fixture(scope="module")
+def key() -> rsa.RSAPrivateKey:
+    return make_key()
+
+
+@pytest.fixture(scope="module")
+def own_pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pki = tmp_path_factory.mktemp("state") / "pki"
+    own_certificate(pki, "north-1")
+    return pki
+
+
+def trusting(folder: Path, *certificates: x509.Certificate) -> TrustList:
+    trust = TrustList(folder / "pki")
+    for number, certificate in enumerate(certificates):
+        (folder / f"{number}.der").write_bytes(der(certificate))
+        trust.add(str(folder / f"{number}.der"))
+    return trust
+
+
+# -- the certificate of this box --------------------------------------------------------------------------------
+
+
+def test_the_certificate_of_this_box_names_host_and_site_and_its_key_is_its_owners_alone(own_pki: Path) -> None:
+    own = own_certificate(own_pki, "north-1")
+    assert own.uri == uris(own.certificate)[0]
+    assert own.uri.startswith("urn:")
+    assert own.uri.endswith(":penstock:north-1")
+    public = own.certificate.public_key()
+    assert isinstance(public, rsa.RSAPublicKey)
+    assert public.key_size >= 2048
+    usage = own.certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    assert usage.digital_signature
+    assert usage.content_commitment
+    assert usage.key_encipherment
+    assert usage.data_encipherment
+    own.certificate.verify_directly_issued_by(own.certificate)
+    years = (own.certificate.not_valid_after_utc - own.certificate.not_valid_before_utc).days / 365
+    assert 4 < years < 6
+    for path in (own_pki / "own" / "penstock.key", own.path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    for folder in (own_pki, own_pki / "own"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_it_is_made_once_whatever_the_site_is_called_later(own_pki: Path) -> None:
+    first = own_certificate(own_pki, "north-1")
+    again = own_certificate(own_pki, "south-2")
+    assert again.der == first.der
+    assert again.uri == first.uri
+
+
+def test_it_is_renewed_for_the_same_key_on_demand_only(tmp_path: Path) -> None:
+    first = own_certificate(tmp_path / "pki", "s")
+    second = renew_own(tmp_path / "pki", "s")
+    assert second.thumbprint != first.thumbprint
+    assert second.key_pem == first.key_pem
+    assert (tmp_path / "pki" / "own" / "penstock.der.old").read_bytes() == first.der
+
+
+def test_a_key_that_others_may_read_is_not_used(tmp_path: Path) -> None:
+    own_certificate(tmp_path / "pki", "s")
+    key = tmp_path / "pki" / "own" / "penstock.key"
+    key.chmod(0o640)
+    with pytest.raises(LinkError, match=f"may be read by others: chmod 600 {key}"):
+        own_certificate(tmp_path / "pki", "s")
+
+
+def test_a_damaged_certificate_is_named_with_its_cure(tmp_path: Path) -> None:
+    own_certificate(tmp_path / "pki", "s").path.write_bytes(b"0")
+    with pytest.raises(LinkError, match=r"is damaged.*'penstock opcua trust renew own'"):
+        own_certificate(tmp_path / "pki", "s")
+
+
+def test_no_certificate_is_made_while_the_clock_of_the_box_cannot_be_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certificates, "PLAUSIBLE", datetime.now(UTC) + timedelta(days=1))
+    with pytest.raises(LinkError, match=r"the clock of this box says .* which cannot be"):
+        own_certificate(tmp_path / "pki", "s")
+    assert not (tmp_path / "pki").exists()
+
+
+# -- the trust list ---------------------------------------------------------------------------------------------
+
+
+def test_a_certificate_is_trusted_by_its_very_bytes(tmp_path: Path, key: rsa.RSAPrivateKey) -> None:
+    known = make_certificate(key)
+    trust = trusting(tmp_path, known)
+    trust.check(known, URL)
+    # Another certificate for the same key and name is another certificate.
+    with pytest.raises(LinkError, match="is not trusted: vault, thumbprint"):
+        trust.check(make_certificate(key), URL)
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [((-10.0, -1.0), "expired on"), ((1.0, 10.0), "set the clock that is wrong")],
+)
+def test_a_trusted_certificate_counts_only_while_it_is_valid(
+    tmp_path: Path, key: rsa.RSAPrivateKey, days: tuple[float, float], said: str
+) -> None:
+    certificate = make_certificate(key, days=days)
+    with pytest.raises(LinkError, match=said):
+        trusting(tmp_path, certificate).check(certificate, URL)
+
+
+def test_a_short_key_is_refused_even_when_it_is_trusted(tmp_path: Path) -> None:
+    certificate = make_certificate(make_key(1024))
+    with pytest.raises(LinkError, match="no RSA key of 2048 bits"):
+        trusting(tmp_path, certificate).check(certificate, URL)
+
+
+def _revocation(issuer: x509.Certificate, key: rsa.RSAPrivateKey, serial: int) -> bytes:
+    now = datetime.now(UTC)
+    revoked = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build()
+    builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.subject).last_update(now)
+    signed = builder.next_update(now + timedelta(days=1)).add_revoked_certificate(revoked).sign(key, hashes.SHA256())
+    return signed.public_bytes(Encoding.DER)
+
+
+def test_what_a_trusted_authority_issued_is_trusted_until_it_is_revoked(tmp_path: Path, key: rsa.RSAPrivateKey) -> None:
+    authority_key = make_key()
+    authority = make_certificate(authority_key, "plant authority", uri=None, authority=True)
+    server = make_certificate(key, issuer=(authority, authority_key))
+    trust = trusting(tmp_path, authority)
+    trust.check(server, URL)
+
+    crl = tmp_path / "pki" / "trusted" / "plant.crl"
+    crl.write_bytes(_revocation(authority, key, server.serial_number))
+    trust.check(server, URL)  # a list that the authority did not sign says nothing
+    crl.write_bytes(_revocation(authority, authority_key, server.serial_number))
+    with pytest.raises(LinkError, match="was revoked by plant authority"):
+        trust.check(server, URL)
+    crl.write_bytes(b"damaged")
+    with pytest.raises(LinkError, match="is no revocation list"):
+        trust.check(server, URL)
+
+
+def test_an_issuer_must_be_an_authority(tmp_path: Path, key: rsa.RSAPrivateKey) -> None:
+    """Servers often carry a self-signed certificate that claims to be an authority: it speaks for itself alone."""
+    issuer_key = make_key()
+    for uri, authority in ((APPLICATION, True), (None, False)):
+        issuer = make_certificate(issuer_key, "another server", uri=uri, authority=authority)
+        forged = make_certificate(key, issuer=(issuer, issuer_key))
+        with pytest.raises(LinkError, match="is not trusted"):
+            trusting(tmp_path, issuer).check(forged, URL)
+
+
+def test_the_rejected_are_kept_for_a_decision_but_not_without_end(tmp_path: Path, key: rsa.RSAPrivateKey) -> None:
+    trust = TrustList(tmp_path / "pki")
+    for number in range(MAX_REJECTED + 3):
+        with pytest.raises(LinkError):
+            trust.check(make_certificate(key, f"server {number}"), URL)
+    assert len(trust.rejected()) == MAX_REJECTED
+
+
+def test_a_rejected_certificate_is_added_by_its_whole_thumbprint_only(tmp_path: Path, key: rsa.RSAPrivateKey) -> None:
+    trust = TrustList(tmp_path / "pki")
+    certificate = make_certificate(key)
+    with pytest.raises(LinkError):
+        trust.check(certificate, URL)
+    print_ = thumbprint(certificate)
+    with pytest.raises(TrustError, match="at least 40 digits"):
+        trust.add(print_[:16])
+    # As servers show it: small letters, in groups.
+    shown = ":".join(print_[i : i + 2].lower() for i in range(0, 40, 2))
+    assert trust.add(shown).thumbprint == print_
+    trust.check(certificate, URL)
+    assert trust.remove(print_[:8]).thumbprint == print_
+    with pytest.raises(TrustError, match="no trusted certificate"):
+        trust.remove(print_)
+
+
+def test_files_that_are_no_certificates_are_refused_and_passed_over(tmp_path: Path, key: rsa.RSAPrivateKey) -> None:
+    trust = trusting(tmp_path, make_certificate(key))
+    junk = tmp_path / "junk.der"
+    junk.write_bytes(b"junk")
+    with pytest.raises(TrustError, match="holds no certificate"):
+        trust.add(str(junk))
+    (tmp_path / "pki" / "trusted" / "junk.der").write_bytes(b"junk")
+    assert len(trust.trusted()) == 1
+
+
+def test_a_pem_file_is_as_good_as_a_der_file(tmp_path: Path, key: rsa.RSAPrivateKey) -> None:
+    certificate = make_certificate(key)
+    path = tmp_path / "server.pem"
+    path.write_bytes(certificate.public_bytes(Encoding.PEM))
+    trust = TrustList(tmp_path / "pki")
+    trust.add(str(path))
+    trust.check(certificate, URL)
+
+
+def test_the_first_of_a_chain_is_the_servers(key: rsa.RSAPrivateKey) -> None:
+    certificate, other = make_certificate(key), make_certificate(key)
+    assert first_certificate(der(certificate) + der(other)) == certificate
+    for wrong in (b"", b"\x30\x82", b"\x30\x82\x00\x02ab", b"x" * 500):
+        with pytest.raises(LinkError, match="no certificate that could be read"):
+            first_certificate(wrong)
+
+
+def test_a_server_must_call_itself_what_its_certificate_says(tmp_path: Path, key: rsa.RSAPrivateKey) -> None:
+    certificate = make_certificate(key)
+    validator = _Validator(trusting(tmp_path, certificate), URL)
+    asyncio.run(validator(certificate, ua.ApplicationDescription(ApplicationUri=APPLICATION)))
+    with pytest.raises(LinkError, match="calls itself urn:other"):
+        asyncio.run(validator(certificate, ua.ApplicationDescription(ApplicationUri="urn:other")))
+
+
+# -- the site file ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"username": "u", "password_file": "/p"}, "a password must not be read on the way"),
+        (
+            {"username": "u", "password_file": "/p", "security": {"policy": "Basic256Sha256", "mode": "sign"}},
+            "a password must not be read on the way",
+        ),
+        ({"username": "u"}, "username and password_file together"),
+        ({"user_cert_file": "/c"}, "user_cert_file and user_key_file together"),
+        ({"user_cert_file": "/c", "user_key_file": "/k"}, "a user certificate proves nothing"),
+        ({"url": "opc.tcp://u:p@plc:4840"}, "a url without user and password"),
+        ({"security": {"policy": "Basic128Rsa15"}}, "policy"),
+        ({"mode": "poll", "publishing": "1 s"}, "mode poll has no subscription"),
+    ],
+)
+def test_a_link_that_would_give_a_secret_away_is_refused(keys: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        OpcUaLink.model_validate({"type": "opcua", "url": URL} | keys)
