@@ -171,6 +171,9 @@ class OpcUaServer:
         """Closes the port and ends the sessions."""
         if self._server.bserver is None:
             return
+        if self._server.bserver._server is not None:
+            # asyncua closes its listener last: who comes back meanwhile would go on with a server that is gone.
+            self._server.bserver._server.close()
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._server.stop(), STOP_TIMEOUT_S)
 

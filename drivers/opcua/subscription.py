@@ -26,7 +26,7 @@ KEEP_ALIVE_S: Final = 1.0
 """A subscription that has nothing to tell says so this often."""
 SILENCE_S: Final = 2.0
 """So much longer than a keep-alive may take is silence; together they stay well below the 5 s that is promised."""
-RESUME_S: Final = 1.0
+RESUME_S: Final = 1.5
 """So much longer than a keep-alive may take is waited for the first message after a reconnect."""
 LIFETIME_S: Final = 60.0
 """The server keeps a subscription that nobody asks for so long, as long as the session."""

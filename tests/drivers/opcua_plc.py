@@ -71,6 +71,9 @@ class Plc:
 
     async def stop(self) -> None:
         if self.server.bserver is not None:
+            if self.server.bserver._server is not None:
+                # asyncua closes its listener last: a client that came back meanwhile would keep this server alive.
+                self.server.bserver._server.close()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.server.stop(), 5)
 
