@@ -139,6 +139,11 @@ class Plc:
         if not kept:
             del subscription._not_acknowledged_results[lost.NotificationMessage.SequenceNumber]
 
+    def cut(self) -> None:
+        """Breaks every connection."""
+        for transport in list(self.server.iserver.asyncio_transports):
+            transport.abort()
+
     def fall_silent(self) -> None:
         """Stops the messages and keep-alives of every subscription, and nothing else."""
         for subscription in self.subscriptions:

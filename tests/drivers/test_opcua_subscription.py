@@ -1,13 +1,15 @@
 """What a subscription tells, loses, and leaves out: nothing of it passes for a value measured now."""
 
+import asyncio
 import itertools
 from pathlib import Path
 
 import pytest
 from asyncua import ua
+from asyncua.client.client import Client
 from asyncua.ua.status_codes import StatusCodes
 
-from config.sample import Reason
+from config.sample import Reason, Sample
 from drivers.opcua import session
 from tests.drivers.opcua_plc import NODES, OVERFLOW, Plc, plc_site
 from tests.drivers.sites import Drivers, driving
@@ -22,6 +24,10 @@ SHORT = {name: {"stale_after": "0.3 s"} for name in NODES}
 
 def causes(drivers: Drivers) -> list[str]:
     return [event.body["cause"] for event in drivers.events if event.name == "gap"]
+
+
+def was_bad(samples: list[Sample]) -> bool:
+    return any(sample.reason is Reason.NO_COMMUNICATION for sample in samples)
 
 
 async def subscribed(drivers: Drivers) -> None:
@@ -123,7 +129,8 @@ async def test_what_only_a_silent_subscription_vouched_for_is_bad_within_5_s_and
     async with driving(plc_site(tmp_path, server.port, signals=LONG)) as drivers:
         await subscribed(drivers)
         server.fall_silent()
-        await until(drivers.readings.all_bad)
+        # How long it is bad is how long a new subscription takes, which is next to nothing here.
+        await until(lambda: all(was_bad(samples) for samples in drivers.readings.of.values()))
         assert causes(drivers) == ["silence"]
         await until(lambda: drivers.readings.is_good("PLC.level", 2.5))
         assert drivers.links["plc"].status().connects == 1
@@ -192,3 +199,39 @@ async def test_namespaces_that_change_under_a_running_session_are_resolved_anew(
             assert not drivers.readings.is_good("PLC.level", 2.5)
         finally:
             await node.write_value(before)
+
+
+async def test_a_subscription_outlives_a_broken_connection_and_nothing_told_meanwhile_is_lost(
+    tmp_path: Path, server: Plc
+) -> None:
+    async with driving(plc_site(tmp_path, server.port, signals=LONG)) as drivers:
+        await subscribed(drivers)
+        [before] = server.subscriptions
+        server.cut()
+        await until(lambda: all(was_bad(samples) for samples in drivers.readings.of.values()))
+        for level in (260.0, 270.0):
+            await server.show("level", level)
+        await until(lambda: drivers.readings.is_good("PLC.level", 2.7))
+        assert 2.6 in drivers.readings.values("PLC.level")
+        [after] = server.subscriptions
+        assert after is before
+        status = drivers.links["plc"].status()
+        assert (status.connects, status.gaps) == (2, 0)
+
+
+async def test_a_client_that_does_not_recover_is_thrown_away(
+    tmp_path: Path, server: Plc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(self: Client) -> bool:
+        await asyncio.get_running_loop().create_future()
+        return True
+
+    monkeypatch.setattr(session, "RECOVERY_S", 0.3)
+    monkeypatch.setattr(Client, "_reconnect_with_backoff", hang)
+    async with driving(plc_site(tmp_path, server.port, signals=LONG)) as drivers:
+        await subscribed(drivers)
+        server.cut()
+        await until(lambda: all(was_bad(samples) for samples in drivers.readings.of.values()))
+        await until(lambda: drivers.readings.is_good("PLC.level", 2.5))
+        assert causes(drivers) == ["outage"]
+        assert "could not be repaired within 0.3 s" in drivers.events[-1].body["detail"]
