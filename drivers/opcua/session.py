@@ -85,6 +85,7 @@ class OpcUaSession:
         self._gaps = Gaps(name, self._status, notify)
         self._writer = Writer(self._items, link.timeout)
         self._connection: Connection | None = None
+        self._subscription: Subscription | None = None
         self._served = False
         self._subscribed = False
         self._resubscribed = float("-inf")
@@ -157,17 +158,15 @@ class OpcUaSession:
 
     async def _serve(self, connection: Connection) -> None:
         """Rounds on one connection, until it fails for good."""
-        subscription: Subscription | None = None
+        self._subscription = None
         while True:
             try:
-                subscription = await self._establish(connection, subscription)
+                await self._establish(connection)
                 self._served = True
                 values = self._verify(connection) if self._link.mode == "subscribe" else self._poll(connection)
-                await _first(connection.down.wait(), values, self._watch(subscription), self._tend(connection))
+                await _first(connection.down.wait(), values, self._watch(), self._tend(connection))
             except _Again:
-                if subscription is not None:
-                    await subscription.delete()
-                subscription = None
+                await self._unsubscribe()
                 continue
             except _OPERATING:
                 # A request that broke off with the connection says less than the connection itself.
@@ -178,29 +177,33 @@ class OpcUaSession:
             except TimeoutError as error:
                 raise LinkError(f"the connection could not be repaired within {RECOVERY_S:g} s") from error
 
-    async def _establish(self, connection: Connection, subscription: Subscription | None) -> Subscription | None:
-        """Namespaces, nodes, subscription, and a first read of everything. Raises what asyncua raises."""
-        loop = asyncio.get_running_loop()
+    async def _establish(self, connection: Connection) -> None:
+        """Namespaces, nodes, subscription, and a read of everything. Raises what asyncua raises."""
         if await connection.namespaces_changed():
             connection.resolve(self._items.all)
-            if subscription is not None:
-                self._gaps.record("outage", loop.time(), detail="the server has other namespaces than before")
-                await subscription.delete()
-                subscription = None
-        if subscription is not None:
+            if self._subscription is not None:
+                await self._unsubscribe("the server has other namespaces than before")
+        if self._subscription is not None:
             try:
-                await subscription.resume()
+                await self._subscription.resume()
             except (OSError, TimeoutError, UaError) as error:
-                self._gaps.record("outage", loop.time(), detail=explained(error))
-                await subscription.delete()
-                subscription = None
+                await self._unsubscribe(explained(error))
         await self._writer.prepare(connection)
         self._up(connection)
-        if subscription is None and self._link.mode == "subscribe":
-            subscription = await self._subscribe(connection)
+        if self._subscription is None and self._link.mode == "subscribe":
+            self._subscription = await self._subscribe(connection)
         for batch in _batches(self._items.all, connection.nodes_per_read):
             await self._read(connection, batch)
-        return subscription
+        if self._subscription is not None:
+            self._subscription.resumed()
+
+    async def _unsubscribe(self, outage: str = "") -> None:
+        """Ends the subscription. ``outage``: what it would have told since is lost, and why."""
+        subscription, self._subscription = self._subscription, None
+        if outage:
+            self._gaps.record("outage", asyncio.get_running_loop().time(), detail=outage)
+        if subscription is not None:
+            await subscription.delete()
 
     async def _subscribe(self, connection: Connection) -> Subscription | None:
         """A new subscription; ``None`` when the server has none for us, and all items are left to the reads."""
@@ -236,6 +239,8 @@ class OpcUaSession:
 
     def _lost(self) -> None:
         """Called by the connection the moment it is lost, while asyncua begins to repair it."""
+        if self._subscription is not None:
+            self._subscription.suspend()
         self._down("the connection is lost; it is being repaired")
 
     def _down(self, text: str) -> None:
@@ -327,9 +332,9 @@ class OpcUaSession:
 
     # -- watches -----------------------------------------------------------------------------------------------
 
-    async def _watch(self, subscription: Subscription | None) -> None:
+    async def _watch(self) -> None:
         """Looks at ages and messages; ends the round when the subscription is dead."""
-        loop = asyncio.get_running_loop()
+        loop, subscription = asyncio.get_running_loop(), self._subscription
         while True:
             await asyncio.sleep(WATCH_S)
             now = loop.time()

@@ -97,6 +97,9 @@ class Subscription:
         self._expected = 1
         self._by_handle: dict[int, Item] = {}
         self._deleted = False
+        self._released = asyncio.Event()
+        self._released.set()
+        self._broken_at: float | None = None
         self.failure: Exception | None = None
         self.revised = Revised(0.0, 0.0, 0.0)
         self.spoke = asyncio.Event()
@@ -178,13 +181,21 @@ class Subscription:
         """Seconds without a message after which the subscription counts as dead."""
         return self.revised.keep_alive + SILENCE_S
 
+    def suspend(self) -> None:
+        """Called when the connection breaks: messages that come in once it is repaired wait for ``resume``."""
+        self._released.clear()
+        if self._broken_at is None:
+            self._broken_at = self.last_message
+
     async def resume(self) -> None:
         """Takes the subscription up again after a reconnect. Raises ``UaError`` when the server has it no more.
 
         In the session it was made in nothing needs to be done; to a new one it is transferred. What was sent
-        meanwhile is found by the sequence number of the next message.
+        meanwhile is found by the sequence number of the next message. Until ``resumed`` all that comes counts as
+        measured when the connection broke.
         """
         self.spoke.clear()
+        self._released.set()
         token = self._session.authentication_token
         if token != self._token:
             parameters = ua.TransferSubscriptionsParameters(
@@ -199,9 +210,14 @@ class Subscription:
         async with asyncio.timeout(self.revised.keep_alive + RESUME_S):
             await self.spoke.wait()
 
+    def resumed(self) -> None:
+        """Called when everything was read since the reconnect: what comes from now on is of now."""
+        self._broken_at = None
+
     async def delete(self) -> None:
         """Ends the subscription on the server, if it can still be told; what it still says is not heard."""
         self._deleted = True
+        self._released.set()
         try:
             async with asyncio.timeout(self._timeout):
                 await self._client.uaclient.delete_subscriptions([self._id])
@@ -234,6 +250,7 @@ class Subscription:
 
     async def _take(self, result: ua.PublishResult) -> None:
         """Takes one message. asyncua awaits this before it asks for the next one, and only logs what it raises."""
+        await self._released.wait()
         if self._deleted:
             return
         try:
@@ -244,7 +261,8 @@ class Subscription:
 
     async def _take_message(self, result: ua.PublishResult) -> None:
         now = asyncio.get_running_loop().time()
-        before, self.last_message = self.last_message, now
+        before = self.last_message if self._broken_at is None else self._broken_at
+        self.last_message = now
         message = result.NotificationMessage
         number = int(message.SequenceNumber)
         if message.NotificationData:
@@ -255,7 +273,7 @@ class Subscription:
                 return
             await self._fill(ahead, before, now)
             self._expected = number % SEQUENCE_RANGE + 1
-            self._deliver(message, now)
+            self._deliver(message, now if self._broken_at is None else self._broken_at)
         elif number:
             # A keep-alive carries the number of the message to come (OPC 10000-4, 5.13.1.1).
             ahead = (number - self._expected) % SEQUENCE_RANGE

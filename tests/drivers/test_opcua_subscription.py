@@ -207,16 +207,19 @@ async def test_a_subscription_outlives_a_broken_connection_and_nothing_told_mean
     async with driving(plc_site(tmp_path, server.port, signals=LONG)) as drivers:
         await subscribed(drivers)
         [before] = server.subscriptions
+        status, broken_at = drivers.links["plc"].status(), asyncio.get_running_loop().time()
         server.cut()
         await until(lambda: all(was_bad(samples) for samples in drivers.readings.of.values()))
         for level in (260.0, 270.0):
             await server.show("level", level)
-        await until(lambda: drivers.readings.is_good("PLC.level", 2.7))
+        levels = drivers.readings.of["PLC.level"]
+        await until(lambda: drivers.readings.is_good("PLC.level", 2.7) and levels[-1].received > broken_at)
         assert 2.6 in drivers.readings.values("PLC.level")
         [after] = server.subscriptions
         assert after is before
-        status = drivers.links["plc"].status()
         assert (status.connects, status.gaps) == (2, 0)
+        # What was told late counts as old; only what was read since is of now.
+        assert next(one for one in levels if one.value == 2.6).received <= broken_at
 
 
 async def test_a_client_that_does_not_recover_is_thrown_away(
