@@ -22,7 +22,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from config.errors import LinkError
 from config.site import OpcUaLink
-from drivers.opcua import certificate as certificates
 from drivers.opcua.certificate import OwnCertificate, check_valid, host_names, own_certificate, uris
 from drivers.opcua.trust import TrustList, first_certificate
 
@@ -183,11 +182,3 @@ def _shown(endpoint: ua.EndpointDescription) -> str:
     policy = (endpoint.SecurityPolicyUri or "").rpartition("#")[2].replace("_", "")
     mode = _SHOWN_MODES.get(endpoint.SecurityMode, "?")
     return "none" if mode == "none" else f"{policy} with {mode}"
-
-
-def days_left(protection: Protection) -> dict[str, float]:
-    """Days until the certificates of a channel end: ``own`` and ``server``."""
-    return {
-        "own": certificates.days_left(protection.own.certificate),
-        "server": certificates.days_left(protection.server),
-    }

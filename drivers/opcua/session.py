@@ -21,16 +21,15 @@ from config.errors import LinkError
 from config.load import LoadedSite
 from config.sample import Value
 from config.site import OpcUaLink
-from drivers.opcua import security
-from drivers.opcua.certificate import WARN_DAYS
+from drivers.opcua.certificate_watch import CertificateWatch
 from drivers.opcua.connection import Connection
 from drivers.opcua.errors import explained
 from drivers.opcua.gaps import Cause, Gaps
 from drivers.opcua.items import Item, Items
 from drivers.opcua.subscription import Subscription
-from drivers.opcua.trust import MAX_REJECTED, TrustList, UntrustedCertificate
+from drivers.opcua.trust import TrustList, UntrustedCertificate
 from drivers.opcua.write import Writer
-from drivers.port import DeviceStatus, LinkEvent, LinkStatus, Notify, Sink, WriteResult
+from drivers.port import DeviceStatus, LinkStatus, Notify, Sink, WriteResult
 
 FIRST_RECONNECT_S: Final = 0.2
 RECOVERY_S: Final = 20.0
@@ -47,7 +46,6 @@ RESUBSCRIBE_EVERY_S: Final = 60.0
 MIN_TICK_S: Final = 0.05
 MAX_TICK_S: Final = 0.5
 """How often it is looked which items are to be read, at least and at most."""
-WARN_EVERY_S: Final = 86_400.0
 MAX_WRITES: Final = 64
 """Writes waiting for a server; the scan writes each output once a second until it is confirmed."""
 
@@ -75,7 +73,6 @@ class OpcUaSession:
     def __init__(self, name: str, link: OpcUaLink, loaded: LoadedSite, sink: Sink, notify: Notify, pki: Path) -> None:
         self._name = name
         self._link = link
-        self._notify = notify
         self._pki = pki
         self._site_id = loaded.site.site.id
         signals = [signal for signal in loaded.signals.field if signal.link == name]
@@ -90,8 +87,7 @@ class OpcUaSession:
         self._subscribed = False
         self._resubscribed = float("-inf")
         self._late_reads = 0
-        self._rejected: set[str] = set()
-        self._warned: dict[str, float] = {}
+        self._certificates = CertificateWatch(name, link, TrustList(pki), notify)
         self._writing: set[asyncio.Task[None]] = set()
 
     @property
@@ -262,14 +258,8 @@ class OpcUaSession:
         if self._subscribed:
             self._subscribed = False
             self._gaps.record("outage", asyncio.get_running_loop().time(), detail=text)
-        if (
-            isinstance(error, UntrustedCertificate)
-            and error.thumbprint not in self._rejected
-            and len(self._rejected) < MAX_REJECTED
-        ):
-            self._rejected.add(error.thumbprint)
-            body = {"thumbprint": error.thumbprint, "url": self._link.url}
-            self._notify(LinkEvent("certificate-rejected", self._name, "", body))
+        if isinstance(error, UntrustedCertificate):
+            self._certificates.rejected(error.thumbprint)
 
     # -- values ------------------------------------------------------------------------------------------------
 
@@ -362,7 +352,7 @@ class OpcUaSession:
         """Looks at the server's health, the trust in it, and the certificates."""
         details = self._status.details
         while True:
-            details["security"] = self._look_at_security(connection)
+            details["security"] = self._certificates.look(connection.protection)
             try:
                 details.update(await connection.health())
                 changed = await connection.namespaces_changed()
@@ -375,25 +365,6 @@ class OpcUaSession:
                 self._items.lose(now)
                 raise _Again
             await asyncio.sleep(HEALTH_S)
-
-    def _look_at_security(self, connection: Connection) -> dict[str, Any]:
-        protection = connection.protection
-        if protection is None:
-            return {"policy": "none"}
-        TrustList(self._pki).check(protection.server, self._link.url)
-        left = security.days_left(protection)
-        now = time.monotonic()
-        for whose, days in left.items():
-            if days < WARN_DAYS and now - self._warned.get(whose, float("-inf")) >= WARN_EVERY_S:
-                self._warned[whose] = now
-                body = {"certificate": whose, "days_left": int(days)}
-                log.warning("certificate ends soon", link=self._name, **body)
-                self._notify(LinkEvent("certificate-expiry", self._name, "", body))
-        return {
-            "policy": self._link.security.policy,
-            "mode": self._link.security.mode,
-            "certificate_days_left": {whose: int(days) for whose, days in left.items()},
-        }
 
 
 def _batches(items: Sequence[Item], size: int) -> list[Sequence[Item]]:

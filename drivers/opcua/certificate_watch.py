@@ -1,0 +1,54 @@
+"""Watches the certificates of a running link: still trusted, and not about to end; tells of those that are refused."""
+
+import time
+from typing import Any, Final
+
+import structlog
+
+from config.site import OpcUaLink
+from drivers.opcua.certificate import WARN_DAYS, days_left
+from drivers.opcua.security import Protection
+from drivers.opcua.trust import MAX_REJECTED, TrustList
+from drivers.port import LinkEvent, Notify
+
+WARN_EVERY_S: Final = 86_400.0
+
+log = structlog.get_logger(__name__)
+
+
+class CertificateWatch:
+    """The certificates of one link."""
+
+    def __init__(self, name: str, link: OpcUaLink, trust: TrustList, notify: Notify) -> None:
+        self._name = name
+        self._link = link
+        self._trust = trust
+        self._notify = notify
+        self._warned: dict[str, float] = {}
+        self._rejected: set[str] = set()
+
+    def look(self, protection: Protection | None) -> dict[str, Any]:
+        """How the channel is protected, for people. Raises ``LinkError`` when the server is trusted no more."""
+        if protection is None:
+            return {"policy": "none"}
+        self._trust.check(protection.server, self._link.url)
+        left = {"own": days_left(protection.own.certificate), "server": days_left(protection.server)}
+        now = time.monotonic()
+        for whose, days in left.items():
+            if days < WARN_DAYS and now - self._warned.get(whose, float("-inf")) >= WARN_EVERY_S:
+                self._warned[whose] = now
+                body = {"certificate": whose, "days_left": int(days)}
+                log.warning("certificate ends soon", link=self._name, **body)
+                self._notify(LinkEvent("certificate-expiry", self._name, "", body))
+        return {
+            "policy": self._link.security.policy,
+            "mode": self._link.security.mode,
+            "certificate_days_left": {whose: int(days) for whose, days in left.items()},
+        }
+
+    def rejected(self, thumbprint: str) -> None:
+        """Tells of a certificate that was refused, once."""
+        if thumbprint not in self._rejected and len(self._rejected) < MAX_REJECTED:
+            self._rejected.add(thumbprint)
+            body = {"thumbprint": thumbprint, "url": self._link.url}
+            self._notify(LinkEvent("certificate-rejected", self._name, "", body))
