@@ -75,14 +75,19 @@ def own_certificate(pki: Path, site_id: str) -> OwnCertificate:
         raise LinkError(f"the certificate of this box: {error.filename or folder}: {error.strerror}") from error
 
 
-def renew_own(pki: Path, site_id: str) -> OwnCertificate:
-    """Makes a new certificate for the same key. Every server must then be told to trust it."""
+def renew_own(pki: Path) -> OwnCertificate:
+    """Makes a new certificate for the same site and key. Every server must then be told to trust it.
+
+    Raises ``LinkError`` when there is none to renew; one that is damaged must be taken away first.
+    """
     check_clock()
-    folder = pki / "own"
-    _prepare(pki, folder)
-    with contextlib.suppress(FileNotFoundError):
-        (folder / CERTIFICATE).replace(folder / f"{CERTIFICATE}.old")
-    return own_certificate(pki, site_id)
+    path = pki / "own" / CERTIFICATE
+    try:
+        [uri] = uris(x509.load_der_x509_certificate(path.read_bytes()))
+        path.replace(path.with_suffix(".old"))
+    except (OSError, ValueError) as error:
+        raise LinkError(f"{path} cannot be renewed ({error}): remove it, and the next connection makes one") from error
+    return own_certificate(pki, uri.rpartition(":")[2])
 
 
 def check_clock() -> None:
@@ -244,9 +249,7 @@ def _load(folder: Path) -> OwnCertificate:
         key = load_pem_private_key(key_pem, None)
         [uri] = uris(certificate)
     except ValueError as error:
-        raise LinkError(
-            f"{path} or {key_path} is damaged: {error}; 'penstock opcua trust renew own' makes one"
-        ) from error
+        raise LinkError(f"{path} or {key_path} is damaged ({error}): remove it, and a new one is made") from error
     if key.public_key() != certificate.public_key():
         raise LinkError(f"{path} does not belong to {key_path}: 'penstock opcua trust renew own' makes one that does")
     return OwnCertificate(path, certificate, key_pem, uri)

@@ -9,7 +9,7 @@ the round begins again with the namespaces; after a long one a new client is mad
 import asyncio
 import random
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -204,7 +204,13 @@ class OpcUaSession:
     async def _subscribe(self, connection: Connection) -> Subscription | None:
         """A new subscription; ``None`` when the server has none for us, and all items are left to the reads."""
         subscription = Subscription(
-            connection.client, self._name, self._items, self._gaps, self._link.timeout, connection.items_per_call
+            connection.client,
+            self._name,
+            self._items,
+            self._gaps,
+            self._heard,
+            self._link.timeout,
+            connection.items_per_call,
         )
         try:
             await subscription.create(self._link.publishing)
@@ -319,6 +325,11 @@ class OpcUaSession:
             device.online = True
             device.round_trips.append(took)
         return self._items.read(items, values, sent, loop.time())
+
+    def _heard(self, devices: Iterable[str]) -> None:
+        """Counts a message as a reply of each device that it holds values of."""
+        for tag in devices:
+            self._status.devices[tag].replies += 1
 
     # -- watches -----------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ services of ``UaClient`` and ``UaSession`` alone, which are public and take the 
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -76,20 +76,28 @@ def queue_size(sampling: float, publishing: float) -> int:
 
 
 class Subscription:
-    """One subscription with all items of a link.
+    """One subscription with all items of a link. ``heard`` is told of which devices a message held values.
 
     ``spoke`` is set by every message; ``ended`` holds why the server ended it, ``failure`` what went wrong in taking a
     message. ``last_message`` is when the last one came, in seconds on the loop's clock.
     """
 
     def __init__(
-        self, client: Client, link: str, items: Items, gaps: Gaps, timeout: float, items_per_call: int
+        self,
+        client: Client,
+        link: str,
+        items: Items,
+        gaps: Gaps,
+        heard: Callable[[Iterable[str]], None],
+        timeout: float,
+        items_per_call: int,
     ) -> None:
         self._client = client
         self._session = client.uaclient.session
         self._link = link
         self._items = items
         self._gaps = gaps
+        self._heard = heard
         self._timeout = timeout
         self._items_per_call = items_per_call
         self._id = 0
@@ -336,6 +344,7 @@ class Subscription:
                 self.ended = status_name(notification.Status.value)
         if changes:
             self._items.tell(changes, received)
+            self._heard({item.signal.device for item, _ in changes})
         if overflowed:
             now = asyncio.get_running_loop().time()
             self._gaps.record("overflow", now, [item.signal for item in overflowed])

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from config.errors import ConfigError, LinkError, PenstockError
-from edge.cli import exit_codes
+from edge.cli import exit_codes, opcua
 from edge.cli.profile import profile_app
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(profile_app)
+app.add_typer(opcua.app, name="opcua")
 
 Site = Annotated[Path, typer.Argument(help="the site file (YAML)", show_default=False)]
 State = Annotated[

@@ -225,11 +225,11 @@ async def test_a_certificate_that_ends_soon_is_warned_of_and_one_that_has_ended_
     pki = tmp_path / "pki"
     trust(tmp_path, server.certificate)
     monkeypatch.setattr(certificates, "VALID_DAYS", 10)
-    certificates.renew_own(pki, "bench")
+    certificates.renew_own(pki)
     async with driving(site(tmp_path, server)) as drivers:
         await good(drivers)
         await until(lambda: told(drivers, "certificate-expiry", "certificate") == ["own"])
     monkeypatch.setattr(certificates, "VALID_DAYS", -0.5)
-    certificates.renew_own(pki, "bench")
+    certificates.renew_own(pki)
     async with driving(site(tmp_path, server)) as drivers:
         await refused(drivers, "'penstock opcua trust renew own' makes a new one")
