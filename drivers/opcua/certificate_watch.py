@@ -7,7 +7,7 @@ import structlog
 
 from config.site import OpcUaLink
 from drivers.opcua.certificate import WARN_DAYS, days_left
-from drivers.opcua.security import Protection
+from drivers.opcua.security import Protection, other_hosts
 from drivers.opcua.trust import MAX_REJECTED, TrustList
 from drivers.port import LinkEvent, Notify
 
@@ -40,11 +40,15 @@ class CertificateWatch:
                 body = {"certificate": whose, "days_left": int(days)}
                 log.warning("certificate ends soon", link=self._name, **body)
                 self._notify(LinkEvent("certificate-expiry", self._name, "", body))
-        return {
+        shown: dict[str, Any] = {
             "policy": self._link.security.policy,
             "mode": self._link.security.mode,
             "certificate_days_left": {whose: int(days) for whose, days in left.items()},
         }
+        names = other_hosts(protection.server, self._link.url)
+        if names:
+            shown["made_out_to"] = names
+        return shown
 
     def rejected(self, thumbprint: str) -> None:
         """Tells of a certificate that was refused, once."""

@@ -122,8 +122,18 @@ class Connection:
     async def open(self) -> None:
         """Opens channel and session. Raises ``LinkError`` and what asyncua raises, each within a deadline."""
         self.protection = await protect(self.client, self._link, self._pki, self._site_id)
-        async with asyncio.timeout(self._link.timeout * 2):
-            await self.client.connect()
+        try:
+            async with asyncio.timeout(self._link.timeout * 2):
+                await self.client.connect()
+        except ConnectionError as error:
+            if self.protection is None or isinstance(error, ConnectionRefusedError):
+                raise
+            # Some servers hang up on who they do not trust, without a word that could be understood.
+            raise LinkError(
+                f"the server broke off while the connection was being secured ({error}). Most likely it does not trust"
+                " the certificate of this box: load the file that 'penstock opcua trust show own' names into the"
+                " server's trust list"
+            ) from error
         await self._read_limits()
 
     async def recover(self, deadline: float) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlparse
 
-import structlog
 from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.crypto import security_policies
@@ -44,8 +43,6 @@ _RENEW_OWN: Final = "'penstock opcua trust renew own' makes a new one; then load
 _OTHERS: Final = 0o007
 """The rights of everybody else. The group may read: it is how an administrator gives a secret to the service."""
 
-log = structlog.get_logger(__name__)
-
 
 @dataclass(frozen=True, slots=True)
 class Protection:
@@ -71,7 +68,6 @@ async def protect(client: Client, link: OpcUaLink, pki: Path, site_id: str) -> P
     server = first_certificate(endpoint.ServerCertificate or b"")
     trust = TrustList(pki)
     trust.check(server, link.url)
-    _compare_host(server, link.url)
     client.application_uri = own.uri
     client.certificate_validator = _Validator(trust, link.url)
     await client.set_security(
@@ -170,12 +166,14 @@ def _form(content: bytes) -> str:
     return "pem" if content.lstrip().startswith(b"-----BEGIN") else "der"
 
 
-def _compare_host(certificate: x509.Certificate, url: str) -> None:
-    """Says when a trusted certificate was made for another host: many PLCs know none, and it proves nothing more."""
+def other_hosts(certificate: x509.Certificate, url: str) -> list[str]:
+    """The hosts that a certificate was made for, where the url's is not among them.
+
+    Many PLCs do not know their own address; once the very certificate is trusted, the name proves nothing more.
+    """
     host = (urlparse(url).hostname or "").lower()
     names = [name.lower() for name in host_names(certificate)]
-    if names and host not in names:
-        log.info("the server's certificate is made out to another host", url=url, names=names)
+    return [] if host in names else names
 
 
 def _shown(endpoint: ua.EndpointDescription) -> str:

@@ -36,6 +36,8 @@ CRITICAL_PUBLISHING_S: Final = 0.1
 """How long the server may gather changes at most where a signal is critical."""
 MAX_NOTIFICATIONS: Final = 500
 """Values in one message. Decoding a message holds up the scan: 500 values take some 10 ms."""
+CUT_S: Final = 5.0
+"""A connection cut for so long loses nothing, as far as the server grants the queue for it."""
 MIN_QUEUE: Final = 4
 MAX_QUEUE: Final = 100
 """Values of an item that the server is asked to keep between two messages."""
@@ -71,8 +73,8 @@ def sampling_interval(item: Item, publishing: float) -> float:
 
 
 def queue_size(sampling: float, publishing: float) -> int:
-    """Values that the server is to keep of an item: more than fit between two messages, and as much again."""
-    return min(max(2 * math.ceil(publishing / sampling) + 1, MIN_QUEUE), MAX_QUEUE)
+    """Values that the server is to keep of an item: more than fit between two messages, and what a short cut takes."""
+    return min(max(math.ceil(publishing / sampling) + 1, math.ceil(CUT_S / sampling), MIN_QUEUE), MAX_QUEUE)
 
 
 class Subscription:

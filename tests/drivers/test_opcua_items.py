@@ -258,9 +258,12 @@ def test_only_what_was_not_read_since_is_lost() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sampling", "publishing", "size"), [(1.0, 1.0, 4), (0.1, 1.0, 21), (1.0, 0.1, 4), (0.001, 1.0, 100)]
+    ("sampling", "publishing", "size"),
+    [(1.0, 1.0, 5), (10.0, 1.0, 4), (0.5, 10.0, 21), (0.1, 1.0, 50), (0.001, 1.0, 100)],
 )
-def test_a_queue_holds_more_than_fits_between_two_messages(sampling: float, publishing: float, size: int) -> None:
+def test_a_queue_holds_more_than_fits_between_two_messages_and_what_a_short_cut_takes(
+    sampling: float, publishing: float, size: int
+) -> None:
     assert queue_size(sampling, publishing) == size
 
 
