@@ -5,6 +5,7 @@ mode and nothing else, the user of that name and nobody else.
 """
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -116,6 +117,7 @@ class OpcUaServer:
         self._publishing = False
         self._churn_s: float | None = None
         self._churned = 0
+        self._churned_at = 0.0
 
     async def start(self, foreign: int = 0) -> None:
         """Builds the address space and opens the port. ``foreign`` namespaces stand before those of the profiles."""
@@ -166,6 +168,7 @@ class OpcUaServer:
     def churn(self, period_s: float | None) -> None:
         """Gives each number a new value once a period, spread evenly over it; ``None`` ends that."""
         self._churn_s = period_s
+        self._churned_at = time.monotonic()
 
     async def stop(self) -> None:
         """Closes the port and ends the sessions."""
@@ -231,7 +234,13 @@ class OpcUaServer:
 
     async def _churn(self, now: Any, period_s: float) -> None:
         numbers = [node for node in self._nodes if node.definition.type == "number"]
-        for _ in range(round(len(numbers) * REFRESH_S / period_s)):
+        if not numbers:
+            return
+        # At most one period's worth: a server that is too slow falls behind and does not try to catch up for ever.
+        elapsed = time.monotonic() - self._churned_at
+        due = min(int(len(numbers) * elapsed / period_s), len(numbers))
+        self._churned_at += elapsed if due == len(numbers) else due * period_s / len(numbers)
+        for _ in range(due):
             node = numbers[self._churned % len(numbers)]
             self._churned += 1
             variant = ua.Variant(float(self._churned), ua.VariantType.Double)

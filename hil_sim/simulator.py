@@ -240,7 +240,8 @@ class Simulator:
             case "churn":
                 server = self._opcua_server(_text(request, "link"))
                 period_s = _number(request, "period_s", 0.0, low=0.0)
-                server.churn(period_s or None)
+                if "period_s" in request:
+                    server.churn(period_s or None)
                 return {"t_ns": time.monotonic_ns(), "produced": server.produced}
             case "record":
                 self.wire.on = _flag(request, "on")

@@ -1,17 +1,20 @@
-"""``make bench``: all benchmarks, or those named (``core``, ``modbus``, ``reaction``, ``outage``)."""
+"""``make bench``: all benchmarks, or those named (``core``, ``modbus``, ``reaction``, ``outage``, ``opcua``)."""
 
 import asyncio
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from tests.bench import core, modbus, outage, reaction
+import uvloop
+
+from tests.bench import core, modbus, opcua, outage, reaction
 
 BENCHMARKS: dict[str, Callable[[], Any]] = {
     "core": core.run,
     "modbus": modbus.run,
     "reaction": lambda: asyncio.run(reaction.run()),
     "outage": lambda: asyncio.run(outage.run()),
+    "opcua": lambda: uvloop.run(opcua.run()),
 }
 
 

@@ -10,6 +10,7 @@ import yaml
 from config.load import LoadedSite, load_site
 from hil_sim.base_station import Settings
 from hil_sim.modbus_tcp import ServerTls
+from hil_sim.opcua_server import OpcUaOptions
 from hil_sim.simulator import Simulator
 
 SITES = Path(__file__).parents[2] / "config" / "sites"
@@ -59,10 +60,13 @@ def bench_site(folder: Path, link: dict[str, object], units: int = 2) -> LoadedS
 
 @asynccontextmanager
 async def simulated(
-    loaded: LoadedSite, settings: Settings | None = None, tls: ServerTls | None = None
+    loaded: LoadedSite,
+    settings: Settings | None = None,
+    tls: ServerTls | None = None,
+    opcua: OpcUaOptions | None = None,
 ) -> AsyncIterator[Simulator]:
     """A simulator that runs while the block does."""
-    simulator = Simulator(loaded, settings or Settings(), tls=tls)
+    simulator = Simulator(loaded, settings or Settings(), tls=tls, opcua=opcua)
     await simulator.start()
     running = asyncio.create_task(simulator.run())
     try:
