@@ -139,7 +139,9 @@ class Connection:
     async def recover(self, deadline: float) -> None:
         """Waits until asyncua has the session again. Raises ``TimeoutError`` when it has not within ``deadline`` s."""
         async with asyncio.timeout(deadline):
-            await self.up.wait()
+            # It may be lost again before this is heard of; then the next repair is waited for.
+            while not self.up.is_set():
+                await self.up.wait()
         self.down.clear()
 
     async def close(self) -> None:

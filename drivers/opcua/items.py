@@ -27,7 +27,8 @@ VERIFY_SHARE: Final = 0.4
 class Item:
     """One signal on the server. Times are on the loop's clock.
 
-    ``told``: what the subscription said last, ``None`` before it said anything. ``monitored``: it is to tell changes.
+    ``patience``: how long it may be silent before it is read; one that is not told of is read each poll.
+    ``grace``: how long a message may be on its way. ``told``: what the subscription said last, ``None`` before it said anything. ``monitored``: it is to tell changes.
     ``doubt_until``: a read found something else, and the subscription has until then to tell it as well.
     ``read_source``: the server's time of the value last read, ``read_fresh`` until when a message may be older.
     """
@@ -37,6 +38,7 @@ class Item:
     node_id: ua.NodeId = field(default_factory=ua.NodeId)
     monitored: bool = False
     grace: float = 0.0
+    patience: float = 0.0
     told: ua.DataValue | None = None
     told_at: float = NEVER
     confirmed: float = NEVER
@@ -47,23 +49,21 @@ class Item:
     shown: Sample = NOT_YET_READ
     stale: bool = False
 
-    @property
-    def verify_after(self) -> float:
-        """How long it may be silent before it is read."""
-        return self.signal.stale_after * VERIFY_SHARE
+    def __post_init__(self) -> None:
+        self.forget(monitored=self.monitored, grace=self.grace)
 
     def due(self, now: float) -> bool:
         """True when it is to be read: silent for too long, in doubt for long enough, or not told of at all."""
         if self.doubt_until is not None:
             return now >= self.doubt_until
-        if not self.monitored:
-            return now - self.read_at >= min(self.signal.poll, self.verify_after)
-        return now - self.confirmed >= self.verify_after
+        return now - (self.confirmed if self.monitored else self.read_at) >= self.patience
 
     def forget(self, *, monitored: bool, grace: float) -> None:
         """Begins anew with a subscription that has told nothing yet."""
         self.told, self.told_at, self.doubt_until = None, NEVER, None
         self.monitored, self.grace = monitored, grace
+        verify_after = self.signal.stale_after * VERIFY_SHARE
+        self.patience = verify_after if monitored else min(self.signal.poll, verify_after)
 
 
 class Items:

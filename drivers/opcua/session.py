@@ -8,14 +8,12 @@ the round begins again with the namespaces; after a long one a new client is mad
 
 import asyncio
 import random
-import time
-from collections.abc import Coroutine, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine, Iterable
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from asyncua.ua.uaerrors import UaError
+from asyncua.ua.uaerrors import BadIdentityTokenInvalid, BadIdentityTokenRejected, BadUserAccessDenied, UaError
 
 from config.errors import LinkError
 from config.load import LoadedSite
@@ -26,6 +24,7 @@ from drivers.opcua.connection import Connection
 from drivers.opcua.errors import explained
 from drivers.opcua.gaps import Cause, Gaps
 from drivers.opcua.items import Item, Items
+from drivers.opcua.reads import Again, Reads
 from drivers.opcua.subscription import Subscription
 from drivers.opcua.trust import TrustList, UntrustedCertificate
 from drivers.opcua.write import Writer
@@ -39,32 +38,18 @@ WATCH_S: Final = 0.25
 """How often messages and ages are looked at: small against the seconds in which a value must go bad."""
 HEALTH_S: Final = 10.0
 """How often the server's clock, state and namespaces, and the trust in it, are looked at."""
-MAX_LATE_READS: Final = 3
-"""Reads in a row without an answer, on a connection that answers asyncua's probe, before it is given up."""
-RESUBSCRIBE_EVERY_S: Final = 60.0
-"""A subscription that was found wrong is made anew at most this often; until then the reads hold the values."""
-MIN_TICK_S: Final = 0.05
-MAX_TICK_S: Final = 0.5
-"""How often it is looked which items are to be read, at least and at most."""
 MAX_WRITES: Final = 64
 """Writes waiting for a server; the scan writes each output once a second until it is confirmed."""
 
+WRONG_USER_S: Final = 60.0
+"""How soon a user that was refused is tried again: servers lock one out who tries too often."""
+MAX_UNHEARD: Final = 2
+"""New subscriptions, each on a connection of its own, that may tell nothing before the reads do without."""
+
+_WRONG_USER: Final = (BadUserAccessDenied, BadIdentityTokenRejected, BadIdentityTokenInvalid)
 _OPERATING: Final = (LinkError, OSError, TimeoutError, UaError, asyncio.IncompleteReadError)
 
 log = structlog.get_logger(__name__)
-
-
-class _Again(Exception):
-    """The round is over and the next begins on the same connection; what led to it has been recorded."""
-
-
-@dataclass(slots=True)
-class _Group:
-    """Items that are read together, and when next."""
-
-    items: list[Item]
-    period: float
-    due: float
 
 
 class OpcUaSession:
@@ -84,9 +69,10 @@ class OpcUaSession:
         self._connection: Connection | None = None
         self._subscription: Subscription | None = None
         self._served = False
+        self._patience = 0.0
         self._subscribed = False
-        self._resubscribed = float("-inf")
-        self._late_reads = 0
+        self._unheard = 0
+        self._reads = Reads(self._items, self._status, self._gaps)
         self._certificates = CertificateWatch(name, link, TrustList(pki), notify)
         self._writing: set[asyncio.Task[None]] = set()
 
@@ -109,7 +95,7 @@ class OpcUaSession:
         assert task is not None
         delay = FIRST_RECONNECT_S
         while True:
-            self._served = False
+            self._served, self._patience = False, 0.0
             connection = Connection(self._link, self._pki, self._site_id, self._lost)
             try:
                 await connection.open()
@@ -124,7 +110,7 @@ class OpcUaSession:
                 raise asyncio.CancelledError
             if self._served:
                 delay = FIRST_RECONNECT_S
-            await asyncio.sleep(delay * random.uniform(0.8, 1.2))
+            await asyncio.sleep(max(delay, self._patience) * random.uniform(0.8, 1.2))
             delay = min(delay * 2, self._link.retry)
 
     def write(self, signal: int, value: Value) -> asyncio.Future[WriteResult]:
@@ -159,9 +145,9 @@ class OpcUaSession:
             try:
                 await self._establish(connection)
                 self._served = True
-                values = self._verify(connection) if self._link.mode == "subscribe" else self._poll(connection)
-                await _first(connection.down.wait(), values, self._watch(), self._tend(connection))
-            except _Again:
+                reading = self._reads.verify if self._link.mode == "subscribe" else self._reads.poll
+                await _first(connection.down.wait(), reading(connection), self._watch(), self._tend(connection))
+            except Again:
                 await self._unsubscribe()
                 continue
             except _OPERATING:
@@ -188,8 +174,7 @@ class OpcUaSession:
         self._up(connection)
         if self._subscription is None and self._link.mode == "subscribe":
             self._subscription = await self._subscribe(connection)
-        for batch in _batches(self._items.all, connection.nodes_per_read):
-            await self._read(connection, batch)
+        await self._reads.everything(connection)
         if self._subscription is not None:
             self._subscription.resumed()
 
@@ -203,6 +188,11 @@ class OpcUaSession:
 
     async def _subscribe(self, connection: Connection) -> Subscription | None:
         """A new subscription; ``None`` when the server has none for us, and all items are left to the reads."""
+        if self._unheard >= MAX_UNHEARD:
+            # The next connection may try again.
+            self._unheard = 0
+            self._read_instead("its subscriptions tell nothing")
+            return None
         subscription = Subscription(
             connection.client,
             self._name,
@@ -217,15 +207,17 @@ class OpcUaSession:
         except UaError as error:
             if connection.down.is_set():
                 raise
-            text = explained(error)
-            log.warning("no subscription; every value is read instead", link=self._name, error=text)
-            self._status.details["subscription"] = {"refused": text}
-            for item in self._items.all:
-                item.forget(monitored=False, grace=0.0)
+            self._read_instead(explained(error))
             return None
         self._status.details["subscription"] = subscription.details()
         self._subscribed = True
         return subscription
+
+    def _read_instead(self, why: str) -> None:
+        log.warning("no subscription; every value is read instead", link=self._name, error=why)
+        self._status.details["subscription"] = {"refused": why}
+        for item in self._items.all:
+            item.forget(monitored=False, grace=0.0)
 
     def _up(self, connection: Connection) -> None:
         """The session is usable: values come in from now on, and whoever sees one may write."""
@@ -237,7 +229,6 @@ class OpcUaSession:
         status.connected, status.last_error = True, ""
         for device in status.devices.values():
             device.online, device.last_error = True, ""
-        self._late_reads = 0
 
     def _lost(self) -> None:
         """Called by the connection the moment it is lost, while asyncua begins to repair it."""
@@ -264,67 +255,10 @@ class OpcUaSession:
         if self._subscribed:
             self._subscribed = False
             self._gaps.record("outage", asyncio.get_running_loop().time(), detail=text)
+        if isinstance(error, _WRONG_USER):
+            self._patience = WRONG_USER_S
         if isinstance(error, UntrustedCertificate):
             self._certificates.rejected(error.thumbprint)
-
-    # -- values ------------------------------------------------------------------------------------------------
-
-    async def _verify(self, connection: Connection) -> None:
-        """Reads each item that was silent for too long, and each that is not told of."""
-        loop = asyncio.get_running_loop()
-        shortest = min((item.verify_after for item in self._items.all), default=1.0)
-        while True:
-            now = loop.time()
-            due = [item for item in self._items.all if item.due(now)]
-            missed: list[Item] = []
-            for batch in _batches(due, connection.nodes_per_read):
-                missed += await self._read(connection, batch)
-            if missed:
-                self._gaps.record("verify", loop.time(), [item.signal for item in missed])
-                if loop.time() - self._resubscribed >= RESUBSCRIBE_EVERY_S:
-                    self._resubscribed = loop.time()
-                    raise _Again
-            await asyncio.sleep(min(max(shortest / 4, MIN_TICK_S), MAX_TICK_S))
-
-    async def _poll(self, connection: Connection) -> None:
-        """Reads every item each period. Items of one period are read together."""
-        loop = asyncio.get_running_loop()
-        periods = sorted({item.signal.poll for item in self._items.all})
-        groups = [
-            _Group([item for item in self._items.all if item.signal.poll == period], period, loop.time() + period)
-            for period in periods
-        ]
-        while True:
-            group = min(groups, key=lambda one: one.due)
-            await asyncio.sleep(max(group.due - loop.time(), 0.0))
-            group.due = max(group.due + group.period, loop.time())
-            for batch in _batches(group.items, connection.nodes_per_read):
-                await self._read(connection, batch)
-
-    async def _read(self, connection: Connection, items: Sequence[Item]) -> list[Item]:
-        """Reads values into the sink. One read without an answer is counted; the items' ages run on."""
-        loop = asyncio.get_running_loop()
-        devices = [self._status.devices[tag] for tag in dict.fromkeys(item.signal.device for item in items)]
-        for device in devices:
-            device.polls += 1
-        sent, began = loop.time(), time.perf_counter()
-        try:
-            values = await connection.read_items(items)
-        except TimeoutError:
-            for device in devices:
-                device.timeouts += 1
-            self._late_reads += 1
-            if self._late_reads >= MAX_LATE_READS:
-                raise
-            return []
-        self._late_reads = 0
-        took = time.perf_counter() - began
-        self._status.busy_s += took
-        for device in devices:
-            device.replies += 1
-            device.online = True
-            device.round_trips.append(took)
-        return self._items.read(items, values, sent, loop.time())
 
     def _heard(self, devices: Iterable[str]) -> None:
         """Counts a message as a reply of each device that it holds values of."""
@@ -348,8 +282,14 @@ class OpcUaSession:
                 raise subscription.failure
             if subscription.ended:
                 self._end_subscription("ended", now, subscription.ended)
-            missed = subscription.last_message + subscription.revised.keep_alive
+            if subscription.spoke.is_set():
+                self._unheard = 0
             if now - subscription.last_message > subscription.silence:
+                if not subscription.spoke.is_set():
+                    # A request of asyncua's that was never answered would make every new subscription mute.
+                    self._unheard += 1
+                    raise LinkError("the server sends no messages of a new subscription")
+                missed = subscription.last_message + subscription.revised.keep_alive
                 self._end_subscription("silence", missed, f"{subscription.silence:.1f} s")
 
     def _end_subscription(self, cause: Cause, since: float, detail: str) -> None:
@@ -357,7 +297,7 @@ class OpcUaSession:
         now = asyncio.get_running_loop().time()
         self._gaps.record(cause, now, detail=detail)
         self._items.lose(now, since)
-        raise _Again
+        raise Again
 
     async def _tend(self, connection: Connection) -> None:
         """Looks at the server's health, the trust in it, and the certificates."""
@@ -374,12 +314,8 @@ class OpcUaSession:
                 now = asyncio.get_running_loop().time()
                 self._gaps.record("outage", now, detail="the server has other namespaces than before")
                 self._items.lose(now)
-                raise _Again
+                raise Again
             await asyncio.sleep(HEALTH_S)
-
-
-def _batches(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
-    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 async def _first(*work: Coroutine[Any, Any, Any]) -> None:

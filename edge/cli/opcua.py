@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from drivers.opcua.browse import Found
     from drivers.opcua.trust import Entry
 
-app = typer.Typer(help="OPC UA servers: browse, and trust.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 trust_app = typer.Typer(help="Which servers this box trusts, and what it shows to them.", rich_markup_mode=None)
 app.add_typer(trust_app, name="trust")
 
@@ -28,6 +29,20 @@ BROWSE_TIMEOUT: Final = "10 s"
 MAX_VALUE: Final = 60
 """Characters of a value that are shown."""
 _OWN: Final = "own"
+
+
+@app.callback()
+def opcua() -> None:
+    """OPC UA servers: browse, and trust."""
+    import logging
+
+    import structlog
+
+    # What the drivers log is for the journal of the controller; here only warnings are worth a line, beside the answer.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 @app.command()

@@ -8,8 +8,8 @@ from asyncua import ua
 from asyncua.ua.status_codes import StatusCodes
 
 from config.sample import Quality, Reason
-from tests.drivers.opcua_plc import NODES, STAMP, URI, Plc, plc, plc_site
-from tests.drivers.sites import driving, free_port
+from tests.drivers.opcua_plc import NODES, STAMP, URI, Plc, plc_site
+from tests.drivers.sites import driving
 from tests.hil_sim.sites import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -51,26 +51,6 @@ async def test_a_value_comes_in_the_canonical_unit_and_is_bad_alone_when_it_is_n
         for name in ("running", "name"):
             await server.show(name, None)
             await until(lambda: readings.is_bad(f"PLC.{name}", Reason.NOT_A_NUMBER))  # noqa: B023
-
-
-async def test_a_restarted_server_with_shifted_namespaces_gives_the_right_values_again(tmp_path: Path) -> None:
-    port = free_port()
-    async with driving(plc_site(tmp_path, port, "poll")) as drivers:
-        await until(drivers.readings.all_bad)
-        assert not (await drivers.write("PLC.run", True)).ok
-        async with plc(port, foreign=1):
-            await until(lambda: drivers.readings.is_good("PLC.level", 2.5))
-        await until(drivers.readings.all_bad)
-        assert not drivers.links["plc"].status().connected
-        written = drivers.write("PLC.run", True)
-        assert written.done()
-        assert not written.result().ok
-        async with plc(port, foreign=3):
-            await until(lambda: drivers.readings.is_good("PLC.level", 2.5))
-            status = drivers.links["plc"].status()
-            assert status.connected
-            assert status.devices["PLC"].online
-        assert set(drivers.readings.values("PLC.level")) == {2.5}
 
 
 async def test_a_missing_namespace_is_named(tmp_path: Path, server: Plc) -> None:

@@ -150,6 +150,11 @@ async def test_a_killed_server_is_bad_at_once_and_good_when_it_is_back(simulated
     async with both(simulated) as readers:
         await simulated.end()
         await until(lambda: all_bad(readers), PROMISED_S)
+        for reader in readers:
+            assert not reader.links["plc"].status().connected
+            refused = reader.write("PLC.speed", 10.0)
+            assert refused.done()
+            assert refused.result().detail.startswith("link plc is down: ")
         await simulated.start()
         await until(lambda: all_right(readers), RECOVERED_S)
         gaps = [event.body["cause"] for event in readers[0].events if event.name == "gap"]

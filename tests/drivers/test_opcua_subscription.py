@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from asyncua import ua
 from asyncua.client.client import Client
+from asyncua.server.internal_subscription import InternalSubscription
 from asyncua.ua.status_codes import StatusCodes
 
 from config.sample import Reason, Sample
-from drivers.opcua import session
+from drivers.opcua import session, subscription
 from tests.drivers.opcua_plc import NODES, OVERFLOW, Plc, plc_site
 from tests.drivers.sites import Drivers, driving
 from tests.hil_sim.sites import until
@@ -123,27 +124,19 @@ async def test_a_value_that_the_subscription_kept_back_is_found_by_reading_and_t
         assert drivers.links["plc"].status().gaps == 1
 
 
-async def test_what_only_a_silent_subscription_vouched_for_is_bad_within_5_s_and_comes_back(
+async def test_what_only_a_silent_subscription_vouched_for_is_bad_within_5_s_and_what_was_read_is_not(
     tmp_path: Path, server: Plc
 ) -> None:
-    async with driving(plc_site(tmp_path, server.port, signals=LONG)) as drivers:
+    signals = LONG | {"name": {"stale_after": "0.3 s"}}
+    async with driving(plc_site(tmp_path, server.port, signals=signals)) as drivers:
         await subscribed(drivers)
         server.fall_silent()
         # How long it is bad is how long a new subscription takes, which is next to nothing here.
-        await until(lambda: all(was_bad(samples) for samples in drivers.readings.of.values()))
+        await until(lambda: all(was_bad(of) for name, of in drivers.readings.of.items() if name != "PLC.name"))
         assert causes(drivers) == ["silence"]
         await until(lambda: drivers.readings.is_good("PLC.level", 2.5))
         assert drivers.links["plc"].status().connects == 1
-
-
-async def test_what_was_read_while_the_subscription_was_silent_stays_good(tmp_path: Path, server: Plc) -> None:
-    async with driving(plc_site(tmp_path, server.port, signals=SHORT)) as drivers:
-        await subscribed(drivers)
-        begun = len(drivers.readings.of["PLC.level"])
-        server.fall_silent()
-        await until(lambda: causes(drivers) == ["silence"])
-        await drivers.readings.more("PLC.level")
-        assert all(sample.good for sample in drivers.readings.of["PLC.level"][begun:])
+        assert all(sample.good for sample in drivers.readings.of["PLC.name"])
 
 
 async def test_a_subscription_that_the_server_ends_is_made_anew(tmp_path: Path, server: Plc) -> None:
@@ -168,6 +161,22 @@ async def test_a_server_without_a_subscription_for_us_is_read_each_poll(tmp_path
             assert causes(drivers) == []
     finally:
         limits.max_subscriptions = most
+
+
+async def test_a_server_whose_subscriptions_tell_nothing_is_read_each_poll(
+    tmp_path: Path, server: Plc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def mute(self: InternalSubscription, request: object = None) -> bool:
+        return False
+
+    monkeypatch.setattr(InternalSubscription, "publish_results", mute)
+    monkeypatch.setattr(subscription, "SILENCE_S", 0.3)
+    monkeypatch.setattr(subscription, "KEEP_ALIVE_S", 0.2)
+    async with driving(plc_site(tmp_path, server.port, signals=SHORT)) as drivers:
+        await until(lambda: drivers.details.get("subscription") == {"refused": "its subscriptions tell nothing"})
+        await server.show("level", 260.0)
+        await until(lambda: drivers.readings.is_good("PLC.level", 2.6))
+        assert drivers.links["plc"].status().connects == 3
 
 
 async def test_a_value_that_can_no_longer_be_confirmed_is_stale_while_others_are_good(
