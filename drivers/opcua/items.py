@@ -27,10 +27,11 @@ VERIFY_SHARE: Final = 0.4
 class Item:
     """One signal on the server. Times are on the loop's clock.
 
-    ``patience``: how long it may be silent before it is read; one that is not told of is read each poll.
-    ``grace``: how long a message may be on its way. ``told``: what the subscription said last, ``None`` before it said anything. ``monitored``: it is to tell changes.
-    ``doubt_until``: a read found something else, and the subscription has until then to tell it as well.
-    ``read_source``: the server's time of the value last read, ``read_fresh`` until when a message may be older.
+    ``monitored``: the subscription is to tell of it; ``grace``: how long a message may be on its way. ``patience``: how
+    long it may be silent before it is read; one that is not told of is read each poll. ``told``: what the subscription
+    said last, ``None`` before it said anything. ``doubt_until``: a read found something else, and the subscription
+    has until then to tell it as well. ``read_source``: the server's time of the value last read, ``read_fresh`` until
+    when a message may be older.
     """
 
     signal: Signal
