@@ -21,8 +21,8 @@ from asyncua.ua.status_codes import StatusCodes
 from config.profile import OpcUaSignal
 from config.sample import Value
 from config.signals import Signal
-from hil_sim.faults import Faults
 from config.site import OpcUaLink
+from hil_sim.faults import Faults
 from hil_sim.opcua_security import secure
 from hil_sim.station import Point
 
