@@ -7,6 +7,7 @@ asked what is right.
 import struct
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from config.load import LoadedSite
@@ -15,6 +16,8 @@ from tests.drivers.sites import Drivers, site_of
 from tests.hil_sim.sites import until
 
 UNIT: Final = 1
+NO_WORD: Final[Mapping[str, str]] = MappingProxyType({})
+"""Of how a device takes writes: then by functions 05, 06 and 16, and one bit by changing its register."""
 BASE: Final[dict[str, object]] = {"protocol": "modbus", "limits": {"response_delay": "0 s"}}
 
 VALUES: Final[dict[str, Value]] = {
@@ -79,7 +82,7 @@ def address_of(signal: str) -> int:
     return _HOLDING[signal][0]
 
 
-def profile(**writing: str) -> dict[str, object]:
+def profile(writing: Mapping[str, str] = NO_WORD) -> dict[str, object]:
     """The map of the device, as a profile; ``writing``: which functions it takes writes by."""
     signals: dict[str, dict[str, object]] = {
         name: {"table": "holding", "address": address, "type": encoding, "order": order}
@@ -88,7 +91,7 @@ def profile(**writing: str) -> dict[str, object]:
     signals["text"]["length"] = 4
     flag = {"table": "holding", "address": FLAGS, "type": "bool", "writable": True}
     return BASE | {
-        "writing": writing,
+        "writing": dict(writing),
         "signals": signals
         | {
             "flag": flag | {"bit": FLAG_BIT},
@@ -135,11 +138,16 @@ DISCRETE: Final = [False, True, *[False] * 7, True]
 
 
 def bench(
-    folder: Path, link: Mapping[str, object], units: int = 1, *, poll: str = "30 ms", **writing: str
+    folder: Path,
+    link: Mapping[str, object],
+    units: int = 1,
+    *,
+    poll: str = "30 ms",
+    writing: Mapping[str, str] = NO_WORD,
 ) -> LoadedSite:
     """A site of devices D-1, D-2 ... on a link ``bus``; ``writing`` as for ``profile``."""
     devices = {
-        f"D-{unit}": {"link": "bus", "unit": unit, "poll": poll, "profile": profile(**writing)}
+        f"D-{unit}": {"link": "bus", "unit": unit, "poll": poll, "profile": profile(writing)}
         for unit in range(UNIT, UNIT + units)
     }
     return site_of(folder, {"bus": link}, devices)
@@ -160,7 +168,11 @@ async def reads_all(drivers: Drivers, device: str = "D-1") -> None:
     readings = drivers.readings
 
     def wrong() -> dict[str, object]:
-        return {name: readings.last(f"{device}.{name}") for name in VALUES if not readings.is_good(f"{device}.{name}", VALUES[name])}
+        return {
+            name: readings.last(f"{device}.{name}")
+            for name in VALUES
+            if not readings.is_good(f"{device}.{name}", VALUES[name])
+        }
 
     try:
         await until(lambda: not wrong())

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from ctypes import POINTER, byref, c_char, c_char_p, c_float, c_int, c_uint, c_uint8, c_uint16, c_uint32, c_void_p
+from ctypes import POINTER, c_char, c_char_p, c_float, c_int, c_uint, c_uint8, c_uint16, c_uint32, c_void_p
 from typing import Any, Final
 
 import pytest
@@ -223,8 +223,9 @@ def rtu_client(path: str, baudrate: int, timeout_s: float = 1.0) -> Iterator[Cli
 class Server:
     """A server with ``size`` bits and registers from address 0 in each table, in a thread of its own.
 
-    ``coils``, ``discrete``, ``holding`` and ``input`` are its memory, to be read and written at any time. It is made for
-    one device: on TCP it answers as whatever unit it is asked. ``requests`` are those it has answered, unit and PDU.
+    ``coils``, ``discrete``, ``holding`` and ``input`` are its memory, to be read and written at any time. On TCP it
+    answers as whatever unit it is asked. ``requests`` are those it has answered, unit and PDU; with
+    ``exception_instead`` it answers them with that code.
     """
 
     def __init__(self, context: int, size: int, listener: int | None) -> None:

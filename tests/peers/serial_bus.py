@@ -45,7 +45,7 @@ class _Character:
 class Station:
     """One place on the bus. ``path`` is the terminal that its program opens.
 
-    ``holds_s``: how long it keeps driving the wires after its last character; what the others send meanwhile is spoiled.
+    ``holds_s``: how long it drives the wires after its last character; what others send meanwhile is spoiled.
     """
 
     name: str
