@@ -251,6 +251,15 @@ class Server:
         self._wake = os.pipe()
         self._thread = threading.Thread(target=self._serve, name="libmodbus server")
 
+    def fill(
+        self, holding: Sequence[int], inputs: Sequence[int], coils: Sequence[int], discrete: Sequence[int]
+    ) -> None:
+        """Puts numbers into its tables, from address 0 on."""
+        tables = ((self.holding, holding), (self.input, inputs), (self.coils, coils), (self.discrete, discrete))
+        for table, numbers in tables:
+            for place, number in enumerate(numbers):
+                table[place] = number
+
     def start(self) -> None:
         """Begins to answer."""
         self._thread.start()

@@ -32,18 +32,6 @@ BAUDRATE = 115200
 ORDERS = ("abcd", "cdab", "badc", "dcba")
 
 
-def fill(server: Server) -> None:
-    """Makes it the device of ``everything``."""
-    for table, numbers in (
-        (server.holding, holding()),
-        (server.input, INPUT),
-        (server.coils, COILS),
-        (server.discrete, DISCRETE),
-    ):
-        for place, number in enumerate(numbers):
-            table[place] = number
-
-
 @dataclass
 class Peer:
     """A server, and the link of a site file that leads to it."""
@@ -56,13 +44,13 @@ class Peer:
 async def peer(request: pytest.FixtureRequest) -> AsyncIterator[Peer]:
     if request.param == "tcp":
         with tcp_server() as (server, port):
-            fill(server)
+            server.fill(holding(), INPUT, COILS, DISCRETE)
             yield Peer(server, tcp_link(port))
     else:
         async with serial_bus(BAUDRATE) as bus:
             slave, master = bus.station("slave"), bus.station("master")
             with rtu_server(slave.path, BAUDRATE) as server:
-                fill(server)
+                server.fill(holding(), INPUT, COILS, DISCRETE)
                 yield Peer(server, rtu_link(master.path, BAUDRATE))
             assert bus.collisions == 0
 
@@ -114,7 +102,7 @@ async def test_floats_of_every_order_are_written_as_libmodbus_reads_them(tmp_pat
 
 async def test_writes_sent_together_are_all_carried_out(tmp_path: Path) -> None:
     with tcp_server() as (server, port):
-        fill(server)
+        server.fill(holding(), INPUT, COILS, DISCRETE)
         async with driving(bench(tmp_path, tcp_link(port, in_flight=8))) as drivers:
             await reads_all(drivers)
             writes = {name: drivers.write(f"D-1.{name}", value) for name, value in WRITES.items() if name != "flag"}
@@ -143,7 +131,7 @@ async def two_slaves() -> AsyncIterator[tuple[SerialBus, list[Server]]]:
                 slaves.enter_context(rtu_server(bus.station(f"slave {unit}").path, BAUDRATE, unit)) for unit in (1, 2)
             ]
             for server in servers:
-                fill(server)
+                server.fill(holding(), INPUT, COILS, DISCRETE)
             yield bus, servers
         assert bus.collisions == 0
 
