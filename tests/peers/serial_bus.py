@@ -10,7 +10,7 @@ import os
 import termios
 import tty
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -46,12 +46,14 @@ class Station:
     """One place on the bus. ``path`` is the terminal that its program opens.
 
     ``holds_s``: how long it drives the wires after its last character; what others send meanwhile is spoiled.
+    ``echoes``: its adapter hears what it sends itself.
     """
 
     name: str
     path: str
     file: int
     holds_s: float = 0.0
+    echoes: bool = False
     busy_until: float = float("-inf")
     sending: list[_Character] = field(default_factory=list)
 
@@ -75,13 +77,13 @@ class SerialBus:
         self._timer: asyncio.TimerHandle | None = None
         self._nobody = Station("noise", "", -1)
 
-    def station(self, name: str, *, holds_s: float = 0.0) -> Station:
+    def station(self, name: str, *, holds_s: float = 0.0, echoes: bool = False) -> Station:
         """A new terminal for a program to open."""
         master, slave = os.openpty()
         tty.setraw(slave)
         # Held open, so that a program that closes its end does not hang up the bus.
         self._files.append(slave)
-        return self._join(Station(name, os.ttyname(slave), master, holds_s))
+        return self._join(Station(name, os.ttyname(slave), master, holds_s, echoes))
 
     def joined(self, name: str, path: str) -> Station:
         """A station whose program has made the terminal itself and lets others open it."""
@@ -165,19 +167,14 @@ class SerialBus:
                 arrived.append(station.sending.pop(0))
         arrived.sort(key=lambda character: character.end)
         for hearer in self._stations:
-            heard = bytes(c.byte ^ SPOILED if c.spoiled else c.byte for c in arrived if c.station is not hearer)
+            lost = hearer.speed != self._baudrate
+            heard = [character for character in arrived if hearer.echoes or character.station is not hearer]
             if heard:
-                self._hand_over(hearer, heard)
+                data = bytes(c.byte ^ SPOILED if lost or c.spoiled else c.byte for c in heard)
+                # Where nobody reads the terminal fills up; what a serial port has no room for is lost just so.
+                with suppress(BlockingIOError):
+                    os.write(hearer.file, data)
         self._wait()
-
-    def _hand_over(self, hearer: Station, data: bytes) -> None:
-        if hearer.speed != self._baudrate:
-            data = bytes(byte ^ SPOILED for byte in data)
-        try:
-            os.write(hearer.file, data)
-        except BlockingIOError:
-            # Nobody reads there; a serial port loses them just so.
-            return
 
 
 @asynccontextmanager
