@@ -16,6 +16,8 @@ from drivers.modbus.parameters import Parameters
 from drivers.modbus.plan import DevicePlan, Read
 from drivers.port import DeviceStatus
 
+BROADCAST: Final = 0
+"""The unit that is every device of a bus (MODBUS over Serial Line V1.02, 2.1)."""
 DOWN_AFTER: Final = 2
 """Unanswered requests after which a unit counts as down. One lost frame is no reason to blind a guard."""
 DOWN_SHARE: Final = 0.05

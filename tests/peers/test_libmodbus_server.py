@@ -172,18 +172,14 @@ async def test_a_unit_that_is_not_there_does_not_stop_the_bus(tmp_path: Path) ->
 
 async def test_a_broadcast_is_carried_out_by_all_and_answered_by_none(tmp_path: Path) -> None:
     async with two_slaves() as (bus, servers):
+        master = bus.station("master")
         signals = {"setpoint": {"table": "holding", "address": SETPOINT, "writable": True}}
         one = {"link": "bus", "unit": 1, "poll": "30 ms", "profile": BASE | {"signals": signals}}
-        latched = {"kind": "latched", "confirm": {"signal": "seen", "within": "1 s"}}
-        order = {
-            "setpoint": signals["setpoint"] | {"command": latched},
-            "seen": {"table": "holding", "address": SETPOINT},
-        }
-        everybody = one | {"unit": 0, "broadcast_writes": True, "poll": "60 s"}
-        everybody["profile"] = BASE | {"signals": order}
-        link = rtu_link(bus.station("master").path, BAUDRATE)
+        everybody = one | {"unit": 0, "broadcast_writes": True}
+        link = rtu_link(master.path, BAUDRATE)
         async with driving(site_of(tmp_path, {"bus": link}, {"ONE": one, "ALL": everybody})) as drivers:
             await until(lambda: drivers.readings.is_good("ONE.setpoint", 250))
-            assert (await drivers.write("ALL.setpoint", 4711)).ok
-            await until(lambda: [server.holding[SETPOINT] for server in servers] == [4711, 4711])
+            assert await drivers.write("ALL.setpoint", 4711) == (True, None, "sent; nobody answers")
             await until(lambda: drivers.readings.is_good("ONE.setpoint", 4711))
+            assert [server.holding[SETPOINT] for server in servers] == [4711, 4711]
+            assert [frame.data[1] for frame in bus.of(master) if frame.data[0] == 0] == [6]

@@ -108,11 +108,11 @@ async def test_the_pause_after_a_broadcast_begins_when_it_has_left(tmp_path: Pat
         master = bus.station("master")
         total = {"table": "holding", "address": 16, "type": "float64", "writable": True}
         one = {"link": "bus", "unit": 1, "poll": "10 ms", "profile": BASE | {"signals": {"total": total}}}
-        everybody = one | {"unit": 0, "broadcast_writes": True, "poll": "60 s"}
+        everybody = one | {"unit": 0, "broadcast_writes": True}
         devices = {"ONE": one, "ALL": everybody}
         async with driving(site_of(tmp_path, {"bus": rtu_link(master.path, 1200)}, devices)) as drivers:
             await until(lambda: drivers.readings.is_good("ONE.total", VALUES["f64"]))
-            drivers.write("ALL.total", 2.5)
+            assert (await drivers.write("ALL.total", 2.5)).ok
             await until(lambda: drivers.readings.is_good("ONE.total", 2.5))
             place = next(place for place, frame in enumerate(bus.frames) if frame.data[:2] == b"\x00\x10")
             assert bus.frames[place + 1].station is master
