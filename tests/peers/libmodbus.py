@@ -1,6 +1,7 @@
 """libmodbus of Debian (package libmodbus5), by ctypes: a server and a client that are not ours.
 
-``python -m tests.peers.libmodbus`` serves Modbus TCP on a free port, which it prints, until it is terminated.
+``python -m tests.peers.libmodbus HEX`` serves these holding registers on Modbus TCP, on a free port, which it prints,
+until its input ends.
 """
 
 import ctypes
@@ -354,8 +355,10 @@ def rtu_server(path: str, baudrate: int, unit: int = 1, size: int = 200) -> Iter
 
 
 def main() -> None:
-    """Serves until terminated."""
-    with tcp_server() as (_, port):
+    """Serves until its input ends."""
+    words = bytes.fromhex(sys.argv[1])
+    with tcp_server() as (server, port):
+        server.fill([int.from_bytes(words[i : i + 2], "big") for i in range(0, len(words), 2)], (), (), ())
         print(port, flush=True)
         sys.stdin.read()
 
