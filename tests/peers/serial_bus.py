@@ -46,7 +46,8 @@ class Station:
     """One place on the bus. ``path`` is the terminal that its program opens.
 
     ``holds_s``: how long it drives the wires after its last character; what others send meanwhile is spoiled.
-    ``echoes``: its adapter hears what it sends itself.
+    ``echoes``: its adapter hears what it sends itself. ``spoils_each``: one in so many of its characters arrives
+    changed (0: none); ``sent`` counts them.
     """
 
     name: str
@@ -54,6 +55,8 @@ class Station:
     file: int
     holds_s: float = 0.0
     echoes: bool = False
+    spoils_each: int = 0
+    sent: int = 0
     busy_until: float = float("-inf")
     sending: list[_Character] = field(default_factory=list)
 
@@ -129,6 +132,9 @@ class SerialBus:
         for byte in data:
             character = _Character(station, begin, begin + self.character_s, byte, wrong_speed)
             begin = character.end
+            station.sent += 1
+            if station.spoils_each and station.sent % station.spoils_each == 0:
+                character.spoiled = True
             for other in others:
                 self._collide(character, other)
             station.sending.append(character)

@@ -93,8 +93,8 @@ async def test_floats_of_every_order_are_what_libmodbus_finds_in_them(bench: Ben
 async def test_every_function_that_writes_is_carried_out(bench: Bench) -> None:
     await bench.do(lambda client: client.write_bit(1, True))
     assert await signals_of(bench.simulator, "run", "open", device="D-2") == [True, True]
-    await bench.do(lambda client: client.write_bits(0, [0, 0]))
-    assert await signals_of(bench.simulator, "run", "open", device="D-2") == [False, False]
+    await bench.do(lambda client: client.write_bits(0, [0, 1]))
+    assert await signals_of(bench.simulator, "run", "open", device="D-2") == [False, True]
     await bench.do(lambda client: client.write_register(SETPOINT, 65535))
     await bench.do(lambda client: client.write_registers(WIDE, [0xC020, 0x0000]))
     assert await signals_of(bench.simulator, "setpoint", "wide", device="D-2") == [65535, -2.5]

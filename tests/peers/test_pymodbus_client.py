@@ -83,8 +83,8 @@ async def test_every_function_that_writes_is_carried_out(bench: Bench) -> None:
     client = bench.client
     assert not (await client.write_coil(1, True, device_id=2)).isError()
     assert await signals_of(bench.simulator, "run", "open", device="D-2") == [True, True]
-    assert not (await client.write_coils(0, [False, False], device_id=2)).isError()
-    assert await signals_of(bench.simulator, "run", "open", device="D-2") == [False, False]
+    assert not (await client.write_coils(0, [False, True], device_id=2)).isError()
+    assert await signals_of(bench.simulator, "run", "open", device="D-2") == [False, True]
     assert not (await client.write_register(SETPOINT, 65535, device_id=2)).isError()
     wide = client.convert_to_registers(-2.5, DATATYPE.FLOAT32)
     assert not (await client.write_registers(WIDE, wide, device_id=2)).isError()
