@@ -14,7 +14,7 @@ MAX_RTU_FRAME: Final = 256
 MAX_UNREAD: Final = 4096
 """Bytes without a frame and without a silence: rubbish, dropped so that it cannot fill the memory."""
 QUIET_S: Final = 0.02
-"""Silence after which a fragment is dropped; far above 3.5 characters, because a scheduler is not a UART."""
+"""Silence, beyond 3.5 characters, after which a fragment is dropped: a scheduler is not a UART."""
 
 
 def crc16(data: bytes) -> int:
@@ -64,11 +64,13 @@ def rtu_request_length(data: bytes) -> int | None:
 class RtuReceiver:
     """Cuts what comes in into request frames, by their length or else by the silence behind them.
 
-    ``bad_frames`` counts what was no frame. Bytes in pieces are put together, a fragment is dropped after ``QUIET_S``.
+    ``bad_frames`` counts what was no frame. Bytes in pieces are put together; a fragment is dropped after ``QUIET_S``
+    more than ``silence_s``, the 3.5 characters of the line.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, frame: Callable[[bytes, int], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, frame: Callable[[bytes, int], None], silence_s: float) -> None:
         self.bad_frames = 0
+        self._quiet_s = silence_s + QUIET_S
         self._loop = loop
         self._frame = frame
         self._rest = b""
@@ -88,7 +90,7 @@ class RtuReceiver:
             self._rest = b""
             self.bad_frames += 1
         if self._rest:
-            self._quiet = self._loop.call_later(QUIET_S, self._silence, received_ns)
+            self._quiet = self._loop.call_later(self._quiet_s, self._silence, received_ns)
 
     def forget(self) -> None:
         """Drops what has come so far."""

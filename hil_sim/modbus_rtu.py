@@ -70,7 +70,7 @@ class ModbusRtuServer:
         os.set_blocking(self._master, False)
         self.path = os.ttyname(self._slave)
         self._loop = asyncio.get_running_loop()
-        self._receiver = RtuReceiver(self._loop, self._frame)
+        self._receiver = RtuReceiver(self._loop, self._frame, self._line.silence_s)
         self._loop.add_reader(self._master, self._readable)
 
     async def stop(self) -> None:

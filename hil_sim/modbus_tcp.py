@@ -163,7 +163,8 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._listening = True
         self._full = False
-        self._receiver = RtuReceiver(self._loop, self._rtu_frame) if server.rtu_framing else None
+        silence_s = server.bus.line.silence_s if server.bus.line is not None else 0.0
+        self._receiver = RtuReceiver(self._loop, self._rtu_frame, silence_s) if server.rtu_framing else None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)

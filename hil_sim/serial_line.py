@@ -16,7 +16,7 @@ DEVICE_DELAY_S: Final = 0.005
 class SerialLine:
     """One line at ``baudrate``, half duplex. ``turnaround_s``: silence that it needs after a reply.
 
-    ``hurried`` counts requests that did not leave the line that silence.
+    ``silence_s`` are the 3.5 characters between frames. ``hurried`` counts requests that came before the turnaround.
     """
 
     def __init__(self, baudrate: int, turnaround_s: float = 0.0) -> None:
@@ -24,7 +24,7 @@ class SerialLine:
         self.turnaround_s = turnaround_s
         self.hurried = 0
         self._char_s = BITS_PER_CHAR / baudrate
-        self._silence_s = 3.5 * self._char_s if baudrate <= 19200 else FAST_SILENCE_S
+        self.silence_s = 3.5 * self._char_s if baudrate <= 19200 else FAST_SILENCE_S
         self._busy_until_s = 0.0
         self._replied_s = float("-inf")
 
@@ -33,7 +33,7 @@ class SerialLine:
 
         The line is then kept free for ``rest_s``.
         """
-        on_wire_s = chars * self._char_s + 2 * self._silence_s
+        on_wire_s = chars * self._char_s + 2 * self.silence_s
         due_s = max(now_s, self._busy_until_s) + on_wire_s + thinking_s
         self._busy_until_s = due_s + rest_s
         return due_s

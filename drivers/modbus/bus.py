@@ -97,12 +97,14 @@ class ModbusBus:
         }
         self._device_of = {signal: device for device in self._devices.values() for signal in device.signals}
         devices = self._devices.values()
-        self._health = Health(name, link, devices, sink, self._online, self._reconnect)
+        answering = [device for device in devices if not device.everybody]
+        self._everybody = [device for device in devices if device.everybody]
+        self._health = Health(name, link, answering, sink, self._online, self._reconnect)
         self._line = Line(name, link, self._up, self._down, self._free, self._health.book)
         self._line.status.devices = {tag: device.status for tag, device in self._devices.items()}
         self._jobs = Jobs(name, self._line, self._kick)
         self._schedule: Schedule[_Poll | _Beat] = Schedule()
-        self._polls = [self._poll(device, read) for device in devices for read in device.plan.reads]
+        self._polls = [self._poll(device, read) for device in answering for read in device.plan.reads]
         self._wake: asyncio.TimerHandle | None = None
 
     @property
@@ -156,6 +158,9 @@ class ModbusBus:
         """The link is open: every read begins anew, in the parts that blocks have been taken apart to."""
         now = self._loop.time()
         self._health.connected()
+        for device in self._everybody:
+            device.status.online = True
+            self._sink(device.write_only, [bad(Reason.WRITE_ONLY, now)] * len(device.write_only))
         self._schedule.clear()
         first = phases([poll.read.period for poll in self._polls], self._phase)
         for poll, after in zip(self._polls, first, strict=True):
@@ -170,6 +175,10 @@ class ModbusBus:
         self._sleep(None)
         self._jobs.give_up(f"link {self._name} went down: {why}")
         self._health.disconnected()
+        for device in self._everybody:
+            device.status.online = False
+            at = self._loop.time()
+            self._sink(device.signals, [bad(Reason.NO_COMMUNICATION, at)] * len(device.signals))
 
     def _reconnect(self, why: str) -> None:
         self._line.close(why)
@@ -240,7 +249,7 @@ class ModbusBus:
                     self._line.rest()
             elif now >= self._line.asked_at + link.keep_alive:
                 for unit in self._devices.values():
-                    if not unit.down:
+                    if not unit.down and not unit.everybody:
                         self._probe(unit, now)
                         return
             else:

@@ -73,7 +73,8 @@ class _Order:
 class DeviceCommands:
     """What may be done to one device.
 
-    ``sink`` takes what is read on the way; ``unconfirmed`` is told what a signal was commanded and what its
+    ``answers``: false for what can only be told (a broadcast): nothing is read back then. ``sink`` takes what is read
+    on the way; ``unconfirmed`` is told what a signal was commanded and what its
     feedback said instead ("" when it followed).
     """
 
@@ -84,7 +85,10 @@ class DeviceCommands:
         plan: DevicePlan,
         sink: ReadSink,
         unconfirmed: Callable[[Signal, str], None],
+        *,
+        answers: bool = True,
     ) -> None:
+        self._answers = answers
         self._profile = profile
         self._sink = sink
         self._unconfirmed = unconfirmed
@@ -176,7 +180,7 @@ class DeviceCommands:
             if not result.ok:
                 return
         else:
-            yield WriteResult(True, None, "taken; its feedback is awaited")
+            yield WriteResult(True, None, "taken; its feedback is awaited" if order.confirm else "sent; nobody answers")
         yield from self._confirmed(order, value)
 
     def _pulse(self, order: _Order, value: Value, pdu: bytes) -> Procedure:
@@ -350,12 +354,12 @@ class DeviceCommands:
         return _Order(
             signal=signal,
             command=command,
-            read_back=plan.of([signal.field])[0] if modbus(signal).readable else None,
+            read_back=plan.of([signal.field])[0] if modbus(signal).readable and self._answers else None,
             require=tuple(
                 (self._by_field[field], _canonical(self._by_field[field], wanted), seen(field)[1])
                 for field, wanted in command.require.items()
             ),
-            confirm=seen(command.confirm.signal) if command.confirm is not None else None,
+            confirm=seen(command.confirm.signal) if command.confirm is not None and self._answers else None,
             ack=seen(command.ack) if command.ack is not None else None,
         )
 

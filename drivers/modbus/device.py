@@ -14,7 +14,7 @@ from drivers.modbus.block import modbus
 from drivers.modbus.command import DeviceCommands
 from drivers.modbus.parameters import Parameters
 from drivers.modbus.plan import DevicePlan, Read
-from drivers.modbus.unit import Unit
+from drivers.modbus.unit import BROADCAST, Unit
 from drivers.port import DeviceStatus, LinkEvent, Notify
 
 log = structlog.get_logger(__name__)
@@ -22,10 +22,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Device(Unit):
-    """A unit with what may be done to it. ``write_only``: the signals that cannot be read."""
+    """A unit with what may be done to it.
+
+    ``everybody``: it stands for every device of the bus (unit 0, broadcast): it can be told, and never answers.
+    ``write_only``: the signals that cannot be read.
+    """
 
     commands: DeviceCommands = field(kw_only=True)
-    may_broadcast: bool = field(kw_only=True)
+    everybody: bool = field(kw_only=True)
     write_only: tuple[int, ...] = field(kw_only=True)
 
 
@@ -56,7 +60,8 @@ def device_of(
 
     parameters = Parameters(unit_changed)
     plan = DevicePlan(signals, profile, ZoneInfo(loaded.site.site.timezone), parameters)
-    commands = DeviceCommands(signals, profile, plan, take, unconfirmed)
+    everybody = settings.unit == BROADCAST and settings.broadcast_writes
+    commands = DeviceCommands(signals, profile, plan, take, unconfirmed, answers=not everybody)
     return Device(
         device=tag,
         number=settings.unit,
@@ -67,6 +72,6 @@ def device_of(
         plan=plan,
         parameters=parameters,
         commands=commands,
-        may_broadcast=settings.broadcast_writes,
-        write_only=tuple(signal.index for signal in signals if not modbus(signal).readable),
+        everybody=everybody,
+        write_only=tuple(signal.index for signal in signals if everybody or not modbus(signal).readable),
     )

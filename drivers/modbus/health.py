@@ -9,7 +9,7 @@ import structlog
 from config.sample import Reason, bad
 from config.site import ModbusLink, ModbusTcpLink
 from drivers.modbus.exceptions import GATEWAY_PATH, GATEWAY_SILENT, exception_text
-from drivers.modbus.transaction import REPLY, Outcome, Result
+from drivers.modbus.transaction import EARLY_S, REPLY, Outcome, Result
 from drivers.modbus.unit import DOWN_AFTER, Unit
 from drivers.port import Sink
 
@@ -76,8 +76,7 @@ class Health:
                 if code in (GATEWAY_PATH, GATEWAY_SILENT):
                     # The gateway answers for a unit that does not: the unit is silent, the connection is in order.
                     self._silent_in_a_row = 0
-                    self._missed(unit, result.at, result.took)
-                    self._silent_in_a_row = 0
+                    self._missed(unit, result.at, result.took, telling=False)
                 else:
                     self._answered(unit, result.at)
                 status.last_error = exception_text(code)
@@ -87,13 +86,16 @@ class Health:
             case Outcome.TIMEOUT:
                 status.timeouts += 1
                 status.last_error = f"no reply within {timeout:.3g} s"
-                self._missed(unit, result.at, timeout)
+                # Of several requests under way one can be lost while those after it are answered.
+                asked_at = result.at - timeout + EARLY_S
+                if unit.heard_at <= asked_at:
+                    self._missed(unit, result.at, timeout, telling=self._heard_at <= asked_at)
             case Outcome.REPLY | Outcome.LOST:
                 return
 
     def _answered(self, unit: Unit, at: float) -> None:
         self._silent_in_a_row = 0
-        self._heard_at = at
+        self._heard_at = unit.heard_at = at
         if not unit.silent and unit.status.online:
             return
         was_down = unit.down
@@ -109,12 +111,15 @@ class Health:
                 other.held_until = 0.0
         self._online(unit, was_down)
 
-    def _missed(self, unit: Unit, at: float, timeout: float) -> None:
-        """Decides how long to leave the unit, or the connection, alone."""
+    def _missed(self, unit: Unit, at: float, timeout: float, *, telling: bool) -> None:
+        """Decides how long to leave the unit, or the connection, alone.
+
+        ``telling``: nothing has been heard on the connection meanwhile.
+        """
         others = [other for other in self._units if other is not unit]
         down = sum(other.down for other in others)
         # One unit known to be down says nothing of the connection, as long as another answers.
-        telling = not unit.down or down == len(others)
+        telling = telling and (not unit.down or down == len(others))
         unit.missed(at, timeout, self._link.retry, down, others_answer=down < len(others))
         if unit.silent == DOWN_AFTER:
             log.warning("device does not answer", device=unit.device, link=self._name)

@@ -19,12 +19,12 @@ from drivers.modbus.device import Device
 from drivers.modbus.line import Line
 from drivers.modbus.transaction import REPLY, Outcome, Result
 from drivers.modbus.transport import CLOCK_TICK_S
+from drivers.modbus.unit import BROADCAST
 from drivers.port import WriteResult
 
 MAX_JOBS: Final = 256
 """More are refused: a site has some tens of outputs, each with one write in flight."""
 NO_SIGNAL: Final = -1
-BROADCAST: Final = 0
 LAST_READ_FUNCTION: Final = 4
 
 log = structlog.get_logger(__name__)
@@ -118,7 +118,7 @@ class Jobs:
             return f"link {self._name} is down: {self._line.status.last_error or 'it has not opened yet'}"
         if len(self._waiting) + len(self._paused) >= MAX_JOBS:
             return f"{MAX_JOBS} writes already wait"
-        if writes and device.number == BROADCAST and not device.may_broadcast:
+        if writes and device.number == BROADCAST and not device.everybody:
             return "unit 0 is every device of the bus; say 'broadcast_writes: true' if that is meant"
         # What a unit that is down has just left unanswered is tried again as a probe; a new demand may be a closing
         # valve, and is tried at once.
@@ -133,10 +133,13 @@ class Jobs:
             self._advance(job, None)
             return
         ask, job.ask = job.ask, None
-        if job.device.number == BROADCAST and job.device.may_broadcast and ask.pdu[0] > LAST_READ_FUNCTION:
-            self._line.broadcast(ask.pdu)
-            # Nobody answers a broadcast; that it was sent is all that can be known.
-            self._advance(job, Result(REPLY, ask.start, self._loop.time(), 0.0))
+        if job.device.everybody:
+            # Nobody answers: that it was sent is all that can be known of an order, and a question is not worth asking.
+            is_order = ask.pdu[0] > LAST_READ_FUNCTION
+            if is_order:
+                self._line.broadcast(ask.pdu)
+            outcome, pdu = (REPLY, ask.start) if is_order else (Outcome.TIMEOUT, b"")
+            self._advance(job, Result(outcome, pdu, self._loop.time(), 0.0))
             return
         request = self._line.prepared(job.device, ask.pdu, ask.start, ask.reply_bytes)
         self._line.request(job.device, request, self._heard, job)

@@ -13,7 +13,7 @@ import structlog
 
 from config.errors import LinkError
 from config.site import ModbusLink
-from drivers.modbus.framing import Expected
+from drivers.modbus.framing import CRC_BYTES, Expected
 from drivers.modbus.transaction import REPLY, Done, Exchange, Outcome, Request, Result
 from drivers.modbus.transport import connect, has_transaction_ids, line_timing
 from drivers.modbus.unit import Unit
@@ -24,7 +24,7 @@ NEVER: Final = float("-inf")
 READ_START: Final = 2
 """A read's reply is told by two bytes; that of a write by what was written, so that a late one does no harm."""
 BROADCAST_PAUSE_S: Final = 0.2
-"""What devices get to carry out a broadcast (MODBUS over Serial Line V1.02, 2.4.1: 100 to 200 ms)."""
+"""What devices get to carry out a broadcast once it has left (MODBUS over Serial Line V1.02, 2.4.1: 100 to 200 ms)."""
 
 log = structlog.get_logger(__name__)
 
@@ -163,7 +163,8 @@ class Line:
         self.asked_at = self._loop.time()
         self._exchange.send(0, pdu)
         self._paced = True
-        self._quiet_until = self._loop.time() + BROADCAST_PAUSE_S
+        leaving_s = self._timing.byte_s * (1 + len(pdu) + CRC_BYTES)
+        self._quiet_until = self._loop.time() + leaving_s + BROADCAST_PAUSE_S
 
     def rest(self) -> None:
         """Gives the connection up until ``need``."""

@@ -16,6 +16,8 @@ from drivers.modbus.parameters import Parameters
 from drivers.modbus.plan import DevicePlan, Read
 from drivers.port import DeviceStatus
 
+BROADCAST: Final = 0
+"""The unit that is every device of a bus (MODBUS over Serial Line V1.02, 2.1)."""
 DOWN_AFTER: Final = 2
 """Unanswered requests after which a unit counts as down. One lost frame is no reason to blind a guard."""
 DOWN_SHARE: Final = 0.05
@@ -38,7 +40,7 @@ class Unit:
     ``held_until``, on the loop's clock: it is not polled before. ``known``: read requests that it has answered;
     others it may meet with silence because it has no such registers. ``late``: beginnings of replies that may still
     come, to be minded until ``late_until``. ``unanswered``: the last written value of each signal that had no
-    reply.
+    reply. ``heard_at``: when it last answered.
     """
 
     device: str
@@ -52,6 +54,7 @@ class Unit:
     silent: int = 0
     held_until: float = 0.0
     known: set[bytes] = field(default_factory=set)
+    heard_at: float = float("-inf")
     late: set[bytes] = field(default_factory=set)
     late_until: float = float("inf")
     unanswered: dict[int, object] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""``make bench``: all benchmarks, or those named (``core``, ``modbus``, ``reaction``, ``outage``, ``opcua``)."""
+"""``make bench``: all benchmarks, or those named (``core``, ``modbus``, ``libmodbus`` ...)."""
 
 import asyncio
 import sys
@@ -7,11 +7,12 @@ from typing import Any
 
 import uvloop
 
-from tests.bench import core, modbus, opcua, outage, reaction
+from tests.bench import core, libmodbus, modbus, opcua, outage, reaction
 
 BENCHMARKS: dict[str, Callable[[], Any]] = {
     "core": core.run,
     "modbus": modbus.run,
+    "libmodbus": libmodbus.run,
     "reaction": lambda: asyncio.run(reaction.run()),
     "outage": lambda: asyncio.run(outage.run()),
     "opcua": lambda: uvloop.run(opcua.run()),

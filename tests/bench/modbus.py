@@ -36,7 +36,7 @@ def run() -> None:
         # Half of the dead accept connections and say nothing, the others' ports are closed.
         closed = list(range(1, DEAD // 2 + 1))
         results = {
-            kind: _client(kind, PERIOD_S, SCHEDULE_S, ports[DEAD // 2 :] + closed) for kind in ("ours", "pymodbus")
+            kind: client(kind, PERIOD_S, SCHEDULE_S, ports[DEAD // 2 :] + closed) for kind in ("ours", "pymodbus")
         }
     alive = DEVICES - DEAD
     for name in ("p50", "p99", "max"):
@@ -51,7 +51,7 @@ def _in_turn(kinds: tuple[str, ...], period_s: float, seconds: float, ports: lis
     totals = {kind: {"requests": 0.0, "cpu_s": 0.0} for kind in kinds}
     for _ in range(ROUNDS):
         for kind in kinds:
-            result = _client(kind, period_s, seconds, ports)
+            result = client(kind, period_s, seconds, ports)
             for name in totals[kind]:
                 totals[kind][name] += result[name]
     return totals
@@ -66,7 +66,7 @@ def _peer(count: int, silent: int) -> Iterator[list[int]]:
         process.terminate()
 
 
-def _client(kind: str, period_s: float, seconds: float, ports: list[int]) -> dict[str, Any]:
+def client(kind: str, period_s: float, seconds: float, ports: list[int]) -> dict[str, Any]:
     command = [sys.executable, "-m", "tests.bench.modbus_client", kind, str(period_s), str(seconds), *map(str, ports)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60 + 2 * seconds)
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

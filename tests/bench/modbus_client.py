@@ -1,7 +1,8 @@
-"""One client process of the Modbus benchmark: ours, pymodbus' own, or a bare asyncio protocol.
+"""One client process of the Modbus benchmark: ours, pymodbus' own, libmodbus', or a bare asyncio protocol.
 
 ``python -m tests.bench.modbus_client KIND PERIOD SECONDS PORT...`` prints figures as JSON. PERIOD 0: as fast as it
-goes. Every reply is decoded into fifty numbers.
+goes. Every reply is decoded into fifty numbers. Ours takes a port that is given several times for a gateway with so
+many units.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ from config.sample import Sample
 from drivers.links import open_links
 from edge.controller.process import YOUNG_OBJECTS
 from tests.bench.modbus_peer import REGISTERS
+from tests.peers.libmodbus import tcp_client
 
 SETTLE_S = 1.5
 """Connecting is not measured."""
@@ -58,10 +60,15 @@ async def ours(ports: list[int], period: float, polls: Polls) -> list[asyncio.Ta
     profile = {"protocol": "modbus", "limits": {"response_delay": "0 s"}, "signals": signals}
     site = {
         "site": {"id": "bench"},
-        "links": {f"l{i}": {"type": "modbus-tcp", "host": "127.0.0.1", "port": port} for i, port in enumerate(ports)},
+        "links": {f"l{port}": {"type": "modbus-tcp", "host": "127.0.0.1", "port": port} for port in ports},
         "devices": {
-            f"D{i}": {"link": f"l{i}", "unit": 1, "poll": f"{period or FASTEST_S} s", "profile": profile}
-            for i in range(len(ports))
+            f"D{i}": {
+                "link": f"l{port}",
+                "unit": 1 + ports[:i].count(port),
+                "poll": f"{period or FASTEST_S} s",
+                "profile": profile,
+            }
+            for i, port in enumerate(ports)
         },
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -103,6 +110,17 @@ async def pymodbus(ports: list[int], period: float, polls: Polls) -> list[asynci
     return [asyncio.ensure_future(poll(i, port)) for i, port in enumerate(ports)]
 
 
+async def libmodbus(ports: list[int], period: float, polls: Polls) -> list[asyncio.Task[None]]:
+    unpack = struct.Struct(f"<{REGISTERS // 2}f").unpack
+
+    def work() -> None:
+        with tcp_client(ports[0]) as client:
+            while not polls.over:
+                polls.took(0, unpack(array("H", client.read("registers", 0, REGISTERS)).tobytes()))
+
+    return [asyncio.ensure_future(asyncio.to_thread(work))]
+
+
 class _Bare(asyncio.Protocol):
     def __init__(self, device: int, period: float, polls: Polls) -> None:
         self._device, self._period, self._polls = device, period, polls
@@ -135,7 +153,7 @@ async def bare(ports: list[int], period: float, polls: Polls) -> list[asyncio.Ta
     return []
 
 
-CLIENTS = {"ours": ours, "pymodbus": pymodbus, "bare": bare}
+CLIENTS = {"ours": ours, "pymodbus": pymodbus, "libmodbus": libmodbus, "bare": bare}
 
 
 async def _measure(kind: str, period: float, seconds: float, ports: list[int]) -> dict[str, Any]:

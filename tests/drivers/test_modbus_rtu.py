@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from config.load import LoadedSite
+from config.sample import Reason
 from tests.drivers.fault_devices import FaultLine, Replier, Request, fault_line, framed
 from tests.drivers.sites import BLOCK_COUNT, device, driving, site_of
 from tests.hil_sim.sites import until
@@ -190,3 +191,37 @@ async def test_a_port_that_does_not_exist_is_bad_and_named(tmp_path: Path, line:
     async with driving(bench(tmp_path, line, port="/dev/penstock-nowhere")) as drivers:
         await until(drivers.readings.all_bad)
         assert "/dev/penstock-nowhere" in drivers.links["bus"].status().last_error
+
+
+async def test_every_device_of_the_bus_at_once_is_told_and_never_asked(tmp_path: Path, line: FaultLine) -> None:
+    """Nobody answers a broadcast: to poll unit 0, or to read back from it, is to wait for nothing."""
+    link = {"type": "modbus-rtu", "port": line.path, "baudrate": 115200, "timeout": "150 ms", "retry": "0.25 s"}
+    devices = {"ALL": device("bus", 0) | {"broadcast_writes": True}, "D-1": device("bus", 1, "50 ms")}
+    line.devices.behave(lambda r, to: to.reply(r, line.devices.answer(r)) if r.unit else None)
+    async with driving(site_of(tmp_path, {"bus": link}, devices)) as drivers:
+        await until(lambda: drivers.readings.is_good("D-1.level", 100))
+        assert drivers.readings.is_bad("ALL.level", Reason.WRITE_ONLY)
+        assert (await drivers.write("ALL.setpoint", 42)).ok
+        assert (await drivers.write("ALL.wide", 1.5)).ok
+        await drivers.readings.more("D-1.level", 4)
+        assert [request.function for request in line.devices.to(0)] == [6, 16]
+        assert drivers.links["bus"].status().devices["ALL"].online
+        line.close()
+        await until(drivers.readings.all_bad)
+        assert not drivers.links["bus"].status().devices["ALL"].online
+
+
+async def test_what_must_be_read_before_it_is_written_cannot_be_broadcast(tmp_path: Path, line: FaultLine) -> None:
+    signals: dict[str, object] = {
+        "bit": {"table": "holding", "address": 0, "type": "bool", "bit": 3, "writable": True},
+        "remote": {"table": "holding", "address": 1},
+        "order": {"table": "holding", "address": 2, "writable": True, "command": {"require": {"remote": 1}}},
+    }
+    profile = {"protocol": "modbus", "signals": signals}
+    link = {"type": "modbus-rtu", "port": line.path, "baudrate": 115200, "timeout": "150 ms"}
+    everybody = device("bus", 0, profile=profile) | {"broadcast_writes": True}
+    async with driving(site_of(tmp_path, {"bus": link}, {"ALL": everybody})) as drivers:
+        await until(lambda: drivers.readings.is_bad("ALL.remote", Reason.WRITE_ONLY))
+        assert (await drivers.write("ALL.order", 1)).detail == "ALL.remote could not be read, and must be 1.0 first"
+        assert (await drivers.write("ALL.bit", True)).detail == "its register could not be read before: no reply"
+        assert line.devices.requests == []

@@ -191,6 +191,41 @@ async def test_a_dead_unit_does_not_cost_a_seldom_polled_neighbour_its_connectio
         assert all(sample.good for sample in drivers.readings.of["D-2.level"])
 
 
+async def test_requests_lost_while_later_ones_are_answered_do_not_cost_the_connection(
+    tmp_path: Path, server: FaultServer
+) -> None:
+    """A server that takes several requests at a time and drops some of them (seen: pymodbus' keeps the last only)."""
+    asked: list[Request] = []
+
+    def behave(request: Request, replier: Replier) -> None:
+        if request.function == 6:
+            asked.append(request)
+        if request.function != 6 or len(asked) > 2:
+            replier.reply(request, server.devices.answer(request))
+
+    async with driving(bench(tmp_path, server, in_flight=3)) as drivers:
+        await until(lambda: drivers.readings.is_good("D-1.setpoint", 0))
+        server.devices.behave(behave)
+        lost = [drivers.write("D-1.setpoint", value) for value in (1, 2)]
+        assert [(await write).detail for write in lost] == ["no reply", "no reply"]
+        assert (await drivers.write("D-1.setpoint", 3)).ok
+        assert len(server.connections) == 1
+        assert all(sample.good for samples in drivers.readings.of.values() for sample in samples)
+
+
+async def test_a_dead_unit_does_not_cost_the_others_a_connection_that_carries_several_requests(
+    tmp_path: Path, server: FaultServer
+) -> None:
+    async with driving(bench(tmp_path, server, units=2, in_flight=8)) as drivers:
+        await until(lambda: drivers.readings.is_good("D-1.level", 100) and drivers.readings.is_good("D-2.level", 200))
+        server.devices.behave(lambda r, to: to.reply(r, server.devices.answer(r)) if r.unit == 2 else None)
+        await until(lambda: drivers.readings.all_bad("D-1"))
+        asked = len(server.devices.to(1))
+        await until(lambda: len(server.devices.to(1)) >= asked + 2)
+        assert len(server.connections) == 1
+        assert all(sample.good for name, samples in drivers.readings.of.items() for sample in samples if "D-2" in name)
+
+
 async def test_a_half_open_connection_is_given_up(tmp_path: Path, server: FaultServer) -> None:
     server.devices.behave(lambda r, to: None)
     async with driving(bench(tmp_path, server, units=2)) as drivers:

@@ -133,6 +133,18 @@ async def test_a_frame_in_pieces_is_one_frame_and_a_fragment_is_none(bench: Simu
     await until(lambda: server_of(bench).bad_frames == 1)
 
 
+async def test_a_pause_shorter_than_the_silence_of_a_slow_line_does_not_end_a_frame(tmp_path: Path) -> None:
+    """At 1200 baud 3.5 characters take 32 ms."""
+    async with simulated(bench_site(tmp_path, LINK | {"baudrate": 1200})) as simulator:
+        line = Line(server_of(simulator).path)
+        line.send("01 03 00", crc=False)
+        await asyncio.sleep(0.022)
+        line.send("00 00 01 84 0A", crc=False)
+        assert await line.receive(7) == bytes.fromhex("01 03 02 00 00 B8 44")
+        assert server_of(simulator).bad_frames == 0
+        os.close(line.file)
+
+
 async def test_an_unknown_function_is_refused_by_exception_one(bench: Simulator, line: Line) -> None:
     line.send("01 07")
     assert (await line.receive(5))[:3] == bytes.fromhex("01 87 01")

@@ -1,1 +1,4 @@
-"""Peers that are not ours and share no library with us; each test is skipped where its peer is not installed."""
+"""Peers that are not ours; each test is skipped where its peer is not installed.
+
+None shares code with what it tests, but for pymodbus: our driver takes its CRC and its serial port from it.
+"""
