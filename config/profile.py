@@ -62,8 +62,8 @@ Bit = Annotated[int, Field(ge=0, le=15)]
 class QualityFrom(FileModel):
     """Takes a value's quality from another signal of the device, read in the same request.
 
-    ``codes``: its whole number -> reason; a code that is not listed is bad. Or ``bits``: the first of these bits
-    that is set gives the reason, none set is good.
+    ``codes``: its whole number -> reason; a code that is not listed is bad. Or ``bits``: of those that are set the
+    worst counts, the first of equally bad ones; none set is good.
     """
 
     signal: FieldName

@@ -40,6 +40,8 @@ _NONE: Final = repeat(None)
 _FLOAT32_MAX: Final = (2 - 2**-23) * 2.0**127
 _ROUNDING: Final = 1e-12
 """Relative: what a few operations on doubles can be off by."""
+_LARGEST_POWER: Final = 18
+"""Of ten, either way. What an exponent register holds beyond that is none: a register that is not there, or garbage."""
 _WIDEST: Final = 1e150
 """Scaled numbers below this cannot overflow on their way to the canonical unit."""
 
@@ -105,6 +107,8 @@ class Block:
             else:
                 others.append((signal, _decoder(signal, around, places)))
         plain.sort(key=lambda pair: pair[1].place)
+        # A code is read before what it says how to read: the unit of this very reply counts.
+        others.sort(key=lambda pair: pair[0].field not in around.needed)
         self._plain = tuple(simple for _, simple in plain)
         self._others = tuple(decode for _, decode in others)
         self._pick = _picker([simple.place for simple in self._plain], len(places))
@@ -435,6 +439,8 @@ def _measure(signal: Signal, parameters: Parameters) -> Callable[[Number], tuple
             if power is None:
                 return Reason.NOT_YET_READ
             reason = Reason.UNIT_CHANGED if parameters.strayed(exponent.signal) else reason
+            if abs(power + exponent.offset) > _LARGEST_POWER:
+                return Reason.OUT_OF_RANGE
             number = number * 10.0 ** (power + exponent.offset)
         value = number * scale + offset
         if unit_from is None:
@@ -477,11 +483,11 @@ def _one_quality(binding: QualityFrom, around: Around, places: Mapping[Place, in
         return lambda values: codes.get(read(values), Reason.DEVICE_FAULT)
     flags = [(1 << bit, reason) for bit, reason in binding.bits.items()]
 
-    def first_set(values: Values) -> Reason:
+    def worst_set(values: Values) -> Reason:
         word = int(read(values) or 0)
-        return next((reason for mask, reason in flags if word & mask), OK)
+        return max((reason for mask, reason in flags if word & mask), key=_severity, default=OK)
 
-    return first_set
+    return worst_set
 
 
 def _result_time(definition: ModbusSignal, around: Around) -> Callable[[bytes], float | None] | None:

@@ -93,9 +93,12 @@ def read_time(encoding: Encoding, data: bytes, order: Order, zone: tzinfo) -> fl
     else:
         fields = list(struct.unpack(">6H", plain))
     year, month, day, hour, minute, second = fields
+    if year < 100:
+        year += _CENTURY
+    elif year < _CENTURY:
+        return None  # a clock that was never set
     try:
-        full = year if year >= _CENTURY else _CENTURY + year
-        return datetime(full, month, day, hour, minute, second, tzinfo=zone).timestamp()
+        return datetime(year, month, day, hour, minute, second, tzinfo=zone).timestamp()
     except (ValueError, OverflowError):
         return None
 
