@@ -85,7 +85,8 @@ class ModbusTcpLink(FileModel):
     ``in_flight``: requests outstanding at a time; more than one only where the server says that it can.
     ``connection``: ``per-cycle`` opens one for each round of polls and closes it, for gateways with few places.
     ``keep_alive``: a cheap read when nothing else has been asked for so long; gateways drop idle connections.
-    ``strict_ids``: a reply with transaction or unit 0 instead of its own is refused (else taken, and counted).
+    ``strict_ids``: a reply with transaction or unit 0 instead of its own is refused (else taken, and counted; one with
+    both never).
     """
 
     type: Literal["modbus-tcp"]
@@ -105,6 +106,8 @@ class ModbusTcpLink(FileModel):
     def _possible(self) -> "ModbusTcpLink":
         if self.in_flight > 1 and (self.framing == "rtu" or self.line is not None):
             raise ValueError("in_flight: 1, because a serial line carries one request at a time")
+        if self.in_flight > 1 and not self.strict_ids:
+            raise ValueError("in_flight: 1, because replies with ids of 0 do not tell which request they answer")
         return self
 
 

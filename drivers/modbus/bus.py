@@ -297,8 +297,10 @@ class ModbusBus:
 
     def _probed(self, context: tuple[Device, Read], result: Result) -> None:
         unit, read = context
-        if result.outcome is Outcome.REPLY:
-            unit.known.add(read.pdu)
+        if result.outcome is Outcome.TIMEOUT:
+            unit.left_unanswered(read.pdu)
+        elif result.outcome is REPLY:
+            unit.has_answered(read.pdu)
             self._sink(read.signals, read.decode(result.pdu[2:], result.at))
 
     def _polled(self, turn: Turn[_Poll | _Beat], result: Result) -> None:
@@ -310,7 +312,7 @@ class ModbusBus:
         if outcome is REPLY:
             if not poll.answered:
                 poll.answered = True
-                poll.unit.known.add(read.pdu)
+                poll.unit.has_answered(read.pdu)
             poll.silent = poll.refused = poll.busy = 0
             data = pdu[2:]
             if read.whole_parts is not None and _is_torn(poll, read.whole_parts(data)):
@@ -353,6 +355,7 @@ class ModbusBus:
     def _unanswered(self, poll: _Poll, result: Result) -> float | None:
         """What silence makes of a block. Some devices say nothing to registers that they do not have."""
         unit = poll.unit
+        unit.left_unanswered(poll.read.pdu)
         if not unit.down:
             self._block_bad(poll, Reason.NO_COMMUNICATION, result.at)
         answers_others = unit.status.replies > poll.replies_when_silent >= 0

@@ -76,7 +76,8 @@ class Framing(Protocol):
 class TcpFraming:
     """MODBUS Messaging on TCP/IP V1.0b, 3.1.3. A reply with another transaction id is late or foreign.
 
-    Not ``strict``: transaction or unit 0 is taken for the one request in hand, as some servers answer.
+    Not ``strict``: transaction 0 is taken for the one request in hand, or unit 0 for the unit asked, as some servers
+    answer.
     """
 
     def __init__(self, *, strict: bool = True) -> None:
@@ -118,16 +119,18 @@ class TcpFraming:
 
     def _leniently(self, transaction: int, unit: int, function: int, pending: Mapping[int, Expected]) -> int | None:
         """The request that a reply answers which does not name it exactly, ``None`` when it answers none."""
-        expected = pending.get(transaction)
-        if expected is None and not self._strict and transaction == 0 and len(pending) == 1:
+        nameless = not self._strict and transaction == 0 and len(pending) == 1
+        if nameless:
             [(transaction, expected)] = pending.items()
-            self.counts.odd_ids += 1
-        if expected is None or function & 0x7F != expected.start[0]:
+        elif transaction in pending:
+            expected = pending[transaction]
+        else:
             return None
-        if expected.unit is not None and unit != expected.unit:
-            if self._strict or unit != 0:
-                return None
-            self.counts.odd_ids += 1
+        foreign = expected.unit is not None and unit != expected.unit
+        # With neither name nor unit it could be anybody's.
+        if function & 0x7F != expected.start[0] or (foreign and (self._strict or nameless or unit != 0)):
+            return None
+        self.counts.odd_ids += nameless or foreign
         return transaction
 
 

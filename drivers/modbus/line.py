@@ -21,8 +21,8 @@ from drivers.port import LinkStatus
 
 FIRST_RECONNECT_S: Final = 0.2
 NEVER: Final = float("-inf")
-READ_START: Final = 2
-"""A read's reply is told by two bytes; that of a write by what was written, so that a late one does no harm."""
+WRITES: Final = frozenset({5, 6, 15, 16, 22, 23})
+"""The reply to a write tells what was written: a late one does no harm. And a closing valve waits for nothing."""
 BROADCAST_PAUSE_S: Final = 0.2
 """What devices get to carry out a broadcast once it has left (MODBUS over Serial Line V1.02, 2.4.1: 100 to 200 ms)."""
 
@@ -151,7 +151,8 @@ class Line:
         assert self._exchange is not None
         self._requests += 1
         self.asked_at = self._loop.time()
-        if unit.late and unit.may_be_late(request.expected.start, self._loop.time()):
+        start = request.expected.start
+        if unit.late and start[0] not in WRITES and unit.may_be_late(start, self._loop.time()):
             self._clear_up(_Wanted(unit, request, done, context))
             return
         self._exchange.request(unit.number, request, self._asked, (unit, request, done, context))
@@ -225,7 +226,8 @@ class Line:
     def _clear_up(self, wanted: _Wanted) -> None:
         """Asks what no late reply can be taken for, and then what is wanted."""
         assert self._exchange is not None
-        read = wanted.unit.unlike(self._loop.time(), wanted.request.timeout)
+        start, timeout = wanted.request.expected.start, wanted.request.timeout
+        read = wanted.unit.unlike(start, self._loop.time(), timeout)
         if read is None:
             # Nothing can be told apart: the unit is left alone until its late reply must have come.
             self._loop.call_soon(self._gave_up, wanted, Result(Outcome.TIMEOUT, b"", self._loop.time(), 0.0))
@@ -237,11 +239,13 @@ class Line:
         request, wanted = context
         self._book(wanted.unit, result, request.timeout)
         self._note(wanted.unit, request, result)
+        if result.outcome is Outcome.TIMEOUT:
+            wanted.unit.left_unanswered(request.pdu)
         if result.outcome in (Outcome.TIMEOUT, Outcome.LOST):
             self._gave_up(wanted, result)
             return
-        if result.outcome is Outcome.REPLY:
-            wanted.unit.known.add(request.pdu)
+        if result.outcome is REPLY:
+            wanted.unit.has_answered(request.pdu)
         # The line needs its silence first.
         self._next = wanted
         self._next_timer = self._loop.call_later(self._timing.silence_s, self._send_next)
@@ -268,8 +272,7 @@ class Line:
             self._answered = True
         if self._has_ids:
             return
-        start = request.expected.start
-        if outcome is REPLY or outcome is Outcome.EXCEPTION:
-            unit.heard(start, exception=outcome is Outcome.EXCEPTION)
-        elif outcome is not Outcome.MALFORMED and len(start) == READ_START:
-            unit.may_still_answer(start)
+        if outcome is Outcome.TIMEOUT or outcome is Outcome.LOST:
+            unit.may_still_answer(request.expected.start, result.at)
+        else:
+            unit.heard(request.expected.start, result.at, whole=outcome is REPLY)

@@ -6,11 +6,11 @@ answer it begins with and how long that is, and the decoder of its values.
 """
 
 import struct
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from functools import cached_property
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Final
 
 from config.encoding import BIT_TABLES, Table
@@ -107,17 +107,23 @@ class DevicePlan:
         middle = len(read.groups) // 2
         return self._read(read.groups[:middle]), self._read(read.groups[middle:])
 
-    def unlike(self, starts: Collection[bytes], known: Collection[bytes]) -> Read | None:
-        """A short read whose reply cannot begin like one of ``starts``; ``None`` when the device has no such read.
+    def unlike(
+        self, start: bytes, late: Sequence[bytes], known: Collection[bytes], mute: Collection[bytes]
+    ) -> Read | None:
+        """A short read whose reply cannot begin like ``start``; ``None`` when the device has no such read.
 
-        One of the requests that are ``known`` to be answered, or a part of one; any while none is known.
+        One that cannot begin like any of ``late`` either, or else what was asked last of those. If possible one that is
+        ``known`` to be answered, or a part of one; else any that is not ``mute``.
         """
-        trusted = [read for read in self.probes if not known or read.pdu in known]
-        for candidates in (trusted, [shorter for read in trusted if (shorter := self._shortened(read)) is not None]):
-            fitting = [read for read in candidates if read.reply_start not in starts]
-            if fitting:
-                return min(fitting, key=lambda read: read.data_bytes)
-        return None
+        trusted = [read for read in self.probes if read.pdu in known]
+        parts = [shorter for read in trusted if (shorter := self._shortened(read)) is not None]
+        others = [read for read in self.probes if read.pdu not in mute]
+        tiers = [[read for read in tier if not start.startswith(read.reply_start)] for tier in (trusted, parts, others)]
+        for tier in tiers:
+            free = [read for read in tier if read.reply_start not in late]
+            if free:
+                return min(free, key=lambda read: read.data_bytes)
+        return max(chain(*tiers), key=lambda read: late.index(read.reply_start), default=None)
 
     def _shortened(self, read: Read) -> Read | None:
         """The same request for less by one register or eight bits; what it reads is not decoded."""

@@ -54,8 +54,8 @@ def framing_of(link: ModbusLink) -> Framing:
 
 
 def has_transaction_ids(link: ModbusLink) -> bool:
-    """True when a reply names its request; on serial frames a late one looks like the next."""
-    return isinstance(link, ModbusTcpLink) and link.framing == "tcp"
+    """True when a reply names its request; on serial frames, and with ids of zero, a late one looks like the next."""
+    return isinstance(link, ModbusTcpLink) and link.framing == "tcp" and link.strict_ids
 
 
 async def connect(link: ModbusLink, lost: Callable[[str], None]) -> Exchange:

@@ -3,14 +3,14 @@
 **The circuit breaker.** After ``DOWN_AFTER`` unanswered requests a unit is down: it is probed by its smallest read
 only, and so seldom that all units that are down take at most ``DOWN_SHARE`` of the bus from those that answer.
 
-**Late replies.** A reply on a serial line does not say which request it answers. A device answers in order, so that
-a reply to a later request proves that none to an earlier one will come. After a time-out the next read of the unit
-is therefore one whose reply cannot be taken for the late one (another byte count or function); any answer to it
-clears the unit. This needs no guess at how late a reply can be.
+**Late replies.** A reply on a serial line does not say which request it answers. But a device answers in order, so
+that a reply proves that none to an earlier request will come. After a time-out the next read of the unit is therefore
+one whose reply cannot be taken for the late one (another byte count or function); any answer to it clears the unit.
+This needs no guess at how late a reply can be.
 """
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from drivers.modbus.parameters import Parameters
 from drivers.modbus.plan import DevicePlan, Read
@@ -29,8 +29,21 @@ PROBE_ROUND_TRIPS: Final = 4.0
 With each probe in vain it is awaited twice as long, up to the time-out: it may have become slower.
 """
 MAX_DOUBLINGS: Final = 16
+MUTE_AFTER: Final = 2
+"""A read that was never answered, and was left unanswered so often, is no help in clearing up late replies."""
 DRAIN_TIMEOUTS: Final = 3.0
 """How many time-outs must pass before a reply is believed again, of a unit for which there is no unlike request."""
+LATEST_S: Final = 60.0
+"""No reply is later than this."""
+MAX_LATE: Final = 64
+"""Requests that a unit may still answer. No device keeps so many; beyond that the oldest are forgotten."""
+
+
+class _Late(NamedTuple):
+    """A request that was given up at a time, on the loop's clock, and how its reply begins."""
+
+    start: bytes
+    at: float
 
 
 @dataclass(slots=True)
@@ -38,9 +51,9 @@ class Unit:
     """One device on a bus. ``number``: the unit it is asked as; ``accept_any``: it may answer as another.
 
     ``held_until``, on the loop's clock: it is not polled before. ``known``: read requests that it has answered;
-    others it may meet with silence because it has no such registers. ``late``: beginnings of replies that may still
-    come, to be minded until ``late_until``. ``unanswered``: the last written value of each signal that had no
-    reply. ``heard_at``: when it last answered.
+    others it may meet with silence because it has no such registers; ``vain``: how often those were asked. ``late``:
+    what it may still answer, in the order in which it was asked. ``unanswered``: the last written value of each signal
+    that had no reply. ``heard_at``: when it last answered.
     """
 
     device: str
@@ -55,8 +68,8 @@ class Unit:
     held_until: float = 0.0
     known: set[bytes] = field(default_factory=set)
     heard_at: float = float("-inf")
-    late: set[bytes] = field(default_factory=set)
-    late_until: float = float("inf")
+    vain: dict[bytes, int] = field(default_factory=dict)
+    late: list[_Late] = field(default_factory=list)
     unanswered: dict[int, object] = field(default_factory=dict)
 
     @property
@@ -109,33 +122,63 @@ class Unit:
         share = timeout * (1.0 / DOWN_SHARE - 1.0) * (down + 1) if others_answer else 0.0
         self.held_until = now + max(retry, share)
 
+    def has_answered(self, pdu: bytes) -> None:
+        """It has registers at the places that a read asks for."""
+        self.known.add(pdu)
+        self.vain.pop(pdu, None)
+
+    def left_unanswered(self, pdu: bytes) -> None:
+        """It has not answered a read, this time."""
+        if pdu not in self.known:
+            self.vain[pdu] = self.vain.get(pdu, 0) + 1
+
+    def _mute(self) -> set[bytes]:
+        """Reads that it seems to meet with silence."""
+        return {pdu for pdu, times in self.vain.items() if times >= MUTE_AFTER}
+
     # -- late replies ------------------------------------------------------------------------------------------------
 
     def may_be_late(self, start: bytes, now: float) -> bool:
         """True when a reply that begins so could be one to an earlier request."""
-        if now >= self.late_until:
-            self.late.clear()
-            self.late_until = float("inf")
-        return start in self.late
+        late = self.late
+        while late and late[0].at < now - LATEST_S:
+            del late[0]
+        return any(_alike(one.start, start) for one in late)
 
-    def unlike(self, now: float, timeout: float) -> Read | None:
-        """A read whose reply can be no late one.
+    def unlike(self, start: bytes, now: float, timeout: float) -> Read | None:
+        """A read whose reply tells that no late one that begins with ``start`` will come.
 
-        ``None`` when the device has no such read: then it must be left alone until ``late_until``.
+        ``None`` when the device has no such read: then it must be left alone until ``may_be_late`` has become false,
+        ``DRAIN_TIMEOUTS`` times ``timeout`` after it was given up.
         """
-        read = self.plan.unlike(self.late, self.known)
-        if read is None and self.late_until == float("inf"):
-            self.late_until = now + DRAIN_TIMEOUTS * timeout
+        read = self.plan.unlike(start, [one.start for one in self.late], self.known, self._mute())
+        if read is None and now >= max(one.at for one in self.late) + DRAIN_TIMEOUTS * timeout:
+            self.late.clear()
         return read
 
-    def heard(self, start: bytes, *, exception: bool) -> None:
-        """It has answered a request whose reply begins so: what it was asked before is answered or never will be."""
-        self.late.clear()
-        self.late_until = float("inf")
-        if exception:
-            # It may be the refusal of an earlier request of the same function.
-            self.late.add(start)
+    def heard(self, start: bytes, now: float, *, whole: bool) -> None:
+        """It has answered the request whose reply begins so; not ``whole``: with no more than its function.
 
-    def may_still_answer(self, start: bytes) -> None:
+        It may as well have been the first of its kind among those that were given up. What it was asked before that
+        one is answered or never will be; what it was asked after may still be answered.
+        """
+        if not self.late:
+            return
+        alike = [
+            i for i, one in enumerate(self.late) if (_alike(one.start, start) if whole else one.start[0] == start[0])
+        ]
+        if alike:
+            del self.late[: alike[0] + 1]
+            self.late.append(_Late(start, now))
+        else:
+            self.late.clear()
+
+    def may_still_answer(self, start: bytes, now: float) -> None:
         """A request whose reply begins so was given up."""
-        self.late.add(start)
+        self.late.append(_Late(start, now))
+        del self.late[:-MAX_LATE]
+
+
+def _alike(one: bytes, other: bytes) -> bool:
+    """True when the beginnings of two replies do not tell them apart."""
+    return one.startswith(other) or other.startswith(one)

@@ -460,3 +460,19 @@ def test_a_port_in_the_host_is_refused(tmp_path: Path) -> None:
     text = FILL_STATION.replace("host: 192.168.7.10,", 'host: "192.168.7.10:502",')
     with pytest.raises(ConfigError, match="its port goes under 'port'"):
         load_site(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ("framing: rtu", "a serial line carries one request at a time"),
+        ("line: {baudrate: 9600}", "a serial line carries one request at a time"),
+        ("strict_ids: false", "do not tell which request they answer"),
+    ],
+)
+def test_several_requests_at_a_time_are_refused_where_replies_cannot_be_told_apart(
+    tmp_path: Path, more: str, why: str
+) -> None:
+    text = FILL_STATION.replace("host: 192.168.7.10,", f"host: 192.168.7.10, in_flight: 2, {more},")
+    with pytest.raises(ConfigError, match=why):
+        load_site(written(tmp_path, text))

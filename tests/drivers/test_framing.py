@@ -79,6 +79,32 @@ def test_a_tcp_reply_that_is_not_meant_is_dropped_and_counted(foreign: bytes) ->
     assert took(framing, mbap()) == REPLY
 
 
+@pytest.mark.parametrize(
+    ("odd", "taken"),
+    [
+        (mbap(transaction=0), True),
+        (mbap(unit=0), True),
+        (mbap(transaction=0, unit=0), False),  # with neither it could be anybody's
+        (mbap(transaction=0, unit=2), False),
+        (mbap(transaction=6), False),
+        (mbap(unit=2), False),
+        (mbap(b"\x04" + REPLY[1:], transaction=0), False),
+    ],
+)
+def test_where_the_site_allows_it_an_id_of_zero_is_taken_and_counted(odd: bytes, taken: bool) -> None:
+    framing = TcpFraming(strict=False)
+    assert took(framing, odd) == (REPLY if taken else None)
+    assert (framing.counts.odd_ids, framing.counts.stray_bytes) == ((1, 0) if taken else (0, len(odd)))
+    assert took(framing, mbap()) == REPLY
+    assert framing.counts.odd_ids == taken
+
+
+def test_a_transaction_of_zero_among_several_requests_is_nobodys() -> None:
+    framing = TcpFraming(strict=False)
+    assert framing.feed(mbap(transaction=0), {7: EXPECTED, 8: EXPECTED}) == []
+    assert framing.feed(mbap(transaction=8), {7: EXPECTED, 8: EXPECTED}) == [(8, REPLY)]
+
+
 def test_an_exception_answers_its_request() -> None:
     assert took(TcpFraming(), mbap(b"\x83\x02")) == b"\x83\x02"
 

@@ -116,10 +116,14 @@ class World:
     def site(self, links: Mapping[str, Mapping[str, object]], devices: Mapping[str, object]) -> LoadedSite:
         """Loads a site and lays a network for each of its Modbus links."""
         loaded = site_of(self._folder, links, devices)
+        self.lay(loaded)
+        return loaded
+
+    def lay(self, loaded: LoadedSite) -> None:
+        """Lays a new network for each link of a site."""
         for name, link in loaded.site.links.items():
             assert isinstance(link, ModbusTcpLink | ModbusRtuLink)
             self._networks[name] = self._by_link[id(link)] = Network(link)
-        return loaded
 
     def __getitem__(self, link: str) -> Network:
         return self._networks[link]
