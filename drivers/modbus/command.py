@@ -33,6 +33,9 @@ ACKNOWLEDGED_TRIES: Final = 10
 FEEDBACK_PAUSE_S: Final = 1.0
 ACK_PAUSE_S: Final = 0.2
 HEARTBEAT_RANGE: Final = 0x10000
+MOST_COILS: Final = 1968
+MOST_REGISTERS: Final = 123
+"""In one write (Application Protocol V1.1b3, 6.11 and 6.12)."""
 
 ReadSink = Callable[[Read, list[Sample]], None]
 
@@ -93,13 +96,16 @@ class DeviceCommands:
         self._sink = sink
         self._unconfirmed = unconfirmed
         self._by_field = {signal.field: signal for signal in signals}
+        self._name_of = {signal.index: signal.name for signal in signals}
         self._allowed = allowed_addresses(profile)
         self._orders = {s.index: self._order(s, plan) for s in signals if s.writable}
         self._beat = 0
 
     def write(self, signal: int, value: Value) -> Procedure:
         """Commands a signal. Raises ``DeviceError`` for a value that cannot be written."""
-        order = self._orders[signal]
+        order = self._orders.get(signal)
+        if order is None:
+            raise DeviceError(f"{self._name_of[signal]} cannot be written")
         first = self._value_pdu(order.signal, value)
         match order.command.kind:
             case "level" | "latched":
@@ -250,30 +256,31 @@ class DeviceCommands:
             if attempt:
                 yield Pause(BUSY_PAUSE_S * 2 ** (attempt - 1))
             result = yield ask
-            code = result.pdu[1] if result.outcome is Outcome.EXCEPTION else 0
-            if code == ACKNOWLEDGE:
-                # It carries the order out later: sending it again would be a second order.
-                if acknowledged is not None:
-                    acknowledged.append(True)
-                return ""
-            if code != BUSY:
-                return _failure(result)
-        return f"refused {BUSY_TRIES} times with {exception_text(BUSY)}"
+            if not _is_busy(result):
+                return _taken(result, acknowledged)
+        return _TOO_BUSY
 
     def _send_value(self, signal: Signal, pdu: bytes, acknowledged: list[bool]) -> _Part:
         definition = modbus(signal)
         if definition.bit is None or self._profile.writing.bits == "mask":
             return (yield from self._send(_write_ask(pdu), acknowledged))
-        address = definition.address - self._profile.base
-        result = yield Ask(struct.pack(">BHH", 3, address, 1), b"\x03\x02", 4)
-        failure = _failure(result)
-        if failure:
-            return f"its register could not be read before: {failure}"
+        address, mask = definition.address - self._profile.base, _bit_mask(definition)
         [wanted] = struct.unpack(">H", pdu)
-        mask = _bit_mask(definition)
-        word = struct.unpack(">H", result.pdu[2:])[0] & ~mask | wanted & mask
-        data = struct.pack(">H", word)
-        return (yield from self._send(_write_ask(self._register_pdu(definition.address, data)), acknowledged))
+        for attempt in range(BUSY_TRIES):
+            # Read anew each time: the other bits may have changed in the pause.
+            if attempt:
+                yield Pause(BUSY_PAUSE_S * 2 ** (attempt - 1))
+            before = yield Ask(struct.pack(">BHH", 3, address, 1), b"\x03\x02", 4)
+            if _is_busy(before):
+                continue
+            failure = _failure(before)
+            if failure:
+                return f"its register could not be read before: {failure}"
+            word = struct.unpack(">H", before.pdu[2:])[0] & ~mask | wanted & mask
+            result = yield _write_ask(self._register_pdu(definition.address, struct.pack(">H", word)))
+            if not _is_busy(result):
+                return _taken(result, acknowledged)
+        return _TOO_BUSY
 
     def _read_back(self, order: _Order, value: Value, *, patient: bool) -> Generator[Step, Result, WriteResult]:
         assert order.read_back is not None
@@ -424,10 +431,14 @@ def written_addresses(pdu: bytes) -> tuple[Table, range]:
     if len(pdu) >= 5:
         function, address, number = struct.unpack_from(">BHH", pdu)
         match function:
-            case 5 | 6 if len(pdu) == 5:
-                return (Table.COIL if function == 5 else Table.HOLDING), range(address, address + 1)
-            case 15 | 16 if number and len(pdu) > 6 and len(pdu) == 6 + pdu[5]:
-                return (Table.COIL if function == 15 else Table.HOLDING), range(address, address + number)
+            case 5 if len(pdu) == 5 and number in (0, 0xFF00):
+                return Table.COIL, range(address, address + 1)
+            case 6 if len(pdu) == 5:
+                return Table.HOLDING, range(address, address + 1)
+            case 15 if 0 < number <= MOST_COILS and len(pdu) == 6 - (-number // 8) and pdu[5] == -(-number // 8):
+                return Table.COIL, range(address, address + number)
+            case 16 if 0 < number <= MOST_REGISTERS and len(pdu) == 6 + 2 * number and pdu[5] == 2 * number:
+                return Table.HOLDING, range(address, address + number)
             case 22 if len(pdu) == 7:
                 return Table.HOLDING, range(address, address + 1)
     raise DeviceError(f"{pdu.hex(' ')} is no whole write request of function 05, 06, 15, 16 or 22")
@@ -437,6 +448,22 @@ def _write_ask(pdu: bytes) -> Ask:
     """A write, and its reply: the address and value, or count, that were sent; of a mask write all of it."""
     start = pdu if pdu[0] == 22 else pdu[:5]
     return Ask(pdu, start, len(start))
+
+
+_TOO_BUSY: Final = f"refused {BUSY_TRIES} times with {exception_text(BUSY)}"
+
+
+def _is_busy(result: Result) -> bool:
+    return result.outcome is Outcome.EXCEPTION and result.pdu[1] == BUSY
+
+
+def _taken(result: Result, acknowledged: list[bool] | None) -> str:
+    """What went wrong with a write. Acknowledged is taken: sending it again would be a second order."""
+    if result.outcome is Outcome.EXCEPTION and result.pdu[1] == ACKNOWLEDGE:
+        if acknowledged is not None:
+            acknowledged.append(True)
+        return ""
+    return _failure(result)
 
 
 def _failure(result: Result) -> str:

@@ -55,11 +55,12 @@ class Jobs:
         self._waiting: deque[Job] = deque()
         self._paused: set[Job] = set()
         self._next: Job | None = None
+        self._in_hand = False
 
     @property
     def waiting(self) -> bool:
-        """True when one of them wants the line."""
-        return self._next is not None or bool(self._waiting)
+        """True when one of them wants the line, and none is on it."""
+        return not self._in_hand and (self._next is not None or bool(self._waiting))
 
     def go_on(self) -> None:
         """Lets the one whose turn it is use the line, which must be ready."""
@@ -93,7 +94,7 @@ class Jobs:
                 refusal = error.message
         if refusal:
             done.set_result(WriteResult(False, None, refusal))
-        else:
+        elif not self._in_hand:
             self._kick()
         return done
 
@@ -142,6 +143,7 @@ class Jobs:
             self._advance(job, Result(outcome, pdu, self._loop.time(), 0.0))
             return
         request = self._line.prepared(job.device, ask.pdu, ask.start, ask.reply_bytes)
+        self._in_hand = True
         self._line.request(job.device, request, self._heard, job)
 
     def _heard(self, job: Job, result: Result) -> None:
@@ -150,7 +152,8 @@ class Jobs:
         self._advance(job, result)
 
     def _advance(self, job: Job, result: Result | None) -> None:
-        """Runs a job to its next request or pause."""
+        """Runs a job to its next request or pause. What a reading leads to meanwhile waits for that."""
+        self._in_hand = True
         try:
             step = next(job.steps) if result is None else job.steps.send(result)
             while isinstance(step, WriteResult):
@@ -162,6 +165,8 @@ class Jobs:
         except DeviceError as error:
             _answer(job, WriteResult(False, None, error.message))
             return
+        finally:
+            self._in_hand = False
         if isinstance(step, Pause):
             self._paused.add(job)
             job.timer = self._loop.call_later(step.seconds, self._resume, job)

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -69,15 +69,17 @@ def table_of(fields: Fields, base: int = 0, limits: Mapping[str, object] | None 
 
 
 class Readings:
-    """A sink that keeps everything by signal name."""
+    """A sink that keeps everything by signal name. ``also``: what is done with the names of each reply."""
 
     def __init__(self, loaded: LoadedSite) -> None:
         self._names = [signal.name for signal in loaded.signals.field]
         self.of: dict[str, list[Sample]] = {name: [] for name in self._names}
+        self.also: Callable[[list[str]], object] = lambda names: None
 
     def __call__(self, indices: Sequence[int], samples: Sequence[Sample]) -> None:
         for index, sample in zip(indices, samples, strict=True):
             self.of[self._names[index]].append(sample)
+        self.also([self._names[index] for index in indices])
 
     def values(self, name: str) -> list[Value]:
         """Every value that the signal ever had."""

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 
+from drivers.port import WriteResult
 from tests.drivers.fault_devices import Behaviour, Devices
 from tests.drivers.sites import device, driving, tcp_link
 from tests.drivers.virtual import World
@@ -115,5 +116,55 @@ def test_a_demand_that_no_register_can_hold_ends_alone(world: World) -> None:
             assert len(drivers.readings.of["D-1.level"]) >= 9
             assert "limit" in drivers.links["bus"].status().devices["D-1"].last_error
             assert (await drivers.write("D-1.limit", 7)).ok
+
+    world.run(story)
+
+
+def test_bits_of_one_register_that_are_written_at_once_do_not_undo_each_other(world: World) -> None:
+    """Even where the server takes many requests at a time, and is asked for another bit by a reading in between."""
+    bits = {f"b{i}": {"table": "holding", "address": 5, "type": "bool", "bit": i, "writable": True} for i in range(6)}
+    signals = bits | {f"r{i}": {"table": "holding", "address": 20 + 2 * i} for i in range(6)}
+    profile = {"protocol": "modbus", "signals": signals}
+    loaded = world.site({"bus": tcp_link(502, in_flight=4)}, {"D-1": device("bus", 1, "50 ms", profile)})
+
+    async def story() -> None:
+        far, loop = world["bus"].devices, asyncio.get_running_loop()
+        far.behave(lambda r, to: loop.call_later(0.02, lambda: to.reply(r, far.answer(r))))
+        async with driving(loaded, FOREVER_S) as drivers:
+            await asyncio.sleep(1)
+            results = await asyncio.gather(*(drivers.write(f"D-1.b{i}", True) for i in range(6)))
+            assert all(result.ok for result in results)
+            assert far.registers[1, 5] == 0b111111
+            reads = [r for r in far.requests if r.address >= 20]
+            assert any(after.at < before.at + 0.02 for before, after in pairwise(reads)), "nothing was asked at once"
+
+    world.run(story)
+
+
+def test_a_demand_that_a_reading_leads_to_waits_for_the_job_in_hand(world: World) -> None:
+    """The sink writes another bit of the register in the very callback that checks what the first one needs."""
+    needs = {"command": {"require": {"remote": True}}}
+    bits = {f"b{i}": {"table": "holding", "address": 5, "type": "bool", "bit": i, "writable": True} for i in range(2)}
+    signals = {"b0": bits["b0"] | needs, "b1": bits["b1"], "remote": {"table": "coil", "address": 0, "type": "bool"}}
+    profile = {"protocol": "modbus", "signals": signals}
+    loaded = world.site({"bus": tcp_link(502)}, {"D-1": device("bus", 1, "10 s", profile)})
+
+    async def story() -> None:
+        far = world["bus"].devices
+        far.coils.add((1, 0))
+        async with driving(loaded, FOREVER_S) as drivers:
+            await asyncio.sleep(1)
+            more: list[asyncio.Future[WriteResult]] = []
+
+            def demand(names: list[str]) -> None:
+                if not more:
+                    more.append(drivers.write("D-1.b1", True))
+
+            drivers.readings.also = demand
+            assert (await drivers.write("D-1.b0", True)).ok
+            assert (await more[0]).ok
+            assert far.registers[1, 5] == 0b11
+            jobs = [(r.function, r.address) for r in far.requests[2:]]
+            assert jobs == [(1, 0), (3, 5), (6, 5), (3, 5), (3, 5), (6, 5), (3, 5)]
 
     world.run(story)

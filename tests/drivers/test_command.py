@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from config.errors import DeviceError
 from config.profile import ModbusProfile
 from config.sample import Sample, Value
 from config.signals import Signal, signal_table
@@ -168,3 +169,111 @@ def test_a_heartbeat_that_counts_begins_anew_when_its_register_is_full(signal: d
     assert max(seen) == highest
     step = seen[0]
     assert seen[seen.index(highest) + 1 :][:2] == [0, step]
+
+
+# -- one bit of a register ------------------------------------------------------------------------------------------
+
+
+def bit(number: int, **more: object) -> Mapping[str, object]:
+    return register(5, type="bool", bit=number, **more)
+
+
+@pytest.mark.parametrize(("order", "number", "word"), [("ABCD", 3, 0x0008), ("DCBA", 3, 0x0800), ("BADC", 11, 0x0008)])
+def test_one_bit_is_changed_and_the_others_are_kept(order: str, number: int, word: int) -> None:
+    device = bench({"on": bit(number, order=order)})
+    device.set(5, 0xA5A5 & ~word)
+    assert device.write("on", True) == (True, True, "")
+    assert device.get(5) == 0xA5A5 & ~word | word
+    assert device.functions == [3, 6, 3]
+    assert device.write("on", False).ok
+    assert device.get(5) == 0xA5A5 & ~word
+
+
+def test_one_bit_is_written_by_mask_where_the_device_can() -> None:
+    device = bench({"on": bit(3)}, writing={"bits": "mask"})
+    device.set(5, 0xA5A5)
+    assert device.write("on", True).ok
+    assert device.asked[0] == struct.pack(">BHHH", 22, 5, 0xFFF7, 0x0008)
+    assert device.get(5) == 0xA5AD
+    assert device.write("on", False).ok
+    assert device.get(5) == 0xA5A5
+
+
+def test_a_register_whose_device_was_busy_is_read_anew_before_its_bit_is_written() -> None:
+    """It may have changed meanwhile: what was read before the pause must not come back."""
+    device = bench({"on": bit(3)})
+    busy = iter([b"\x86\x06"])
+
+    def answer(pdu: bytes) -> bytes | None:
+        if pdu[0] != 6:
+            return None
+        refused = next(busy, None)
+        if refused is not None:
+            device.set(5, 0x0100)
+        return refused
+
+    device.answer = answer
+    device.set(5, 0x0001)
+    assert device.write("on", True).ok
+    assert device.get(5) == 0x0108
+    assert device.functions == [3, 6, 3, 6, 3]
+
+
+@pytest.mark.parametrize("said", [b"\x83\x04", b"\x83\x05", Result(Outcome.TIMEOUT, b"", 0.0, 0.0)])
+def test_a_bit_is_not_written_when_its_register_cannot_be_read(said: bytes | Result) -> None:
+    device = bench({"on": bit(3)})
+    device.answer = lambda pdu: said if pdu[0] == 3 else None
+    result = device.write("on", True)
+    assert not result.ok
+    assert "could not be read before" in result.detail
+    assert device.functions == [3]
+
+
+# -- what a device takes and what not -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pdu", "why"),
+    [
+        (fc06(5, 1), ""),
+        (fc16(5, 1), ""),
+        (struct.pack(">BHHH", 22, 5, 0, 1), ""),
+        (fc16(8, 1, 2), ""),
+        (b"\x0f\x00\x02\x00\x01\x01\x01", ""),
+        (b"\x05\x00\x02\xff\x00", ""),
+        (fc06(6, 1), "holding 6"),
+        (fc16(4, 1), "holding 4"),
+        (fc16(5, 1, 2), "holding 6"),
+        (b"\x05\x00\x05\xff\x00", "coil 5"),
+        (b"\x0f\x00\x02\x00\x02\x01\x03", "coil 3"),
+        (b"\x03\x00\x05\x00\x01", "no whole write request"),
+        (b"\x06\x00\x05\x00", "no whole write request"),
+        (b"\x06\x00\x05\x00\x01\x00", "no whole write request"),
+        (b"\x10\x00\x05\x00\x01\x04\x00\x01\x00\x02", "no whole write request"),  # two registers, said to be one
+        (b"\x10\x00\x05\x00\x02\x02\x00\x01", "no whole write request"),
+        (b"\x10\x00\x05\x00\x01", "no whole write request"),
+        (b"\x0f\x00\x02\x00\x01", "no whole write request"),
+        (b"\x10\x00\x05\x00\x00\x00", "no whole write request"),
+        (b"\x0f\x00\x02\x00\x01\x02\x01\x01", "no whole write request"),
+        (b"\x05\x00\x02\x12\x34", "no whole write request"),
+        (fc16(10, *range(124)), "no whole write request"),
+        (b"", "no whole write request"),
+        (b"\x17\x00\x05\x00\x01\x00\x05\x00\x01\x02\x00\x01", "no whole write request"),
+    ],
+)
+def test_a_raw_write_goes_only_where_the_profile_says(pdu: bytes, why: str) -> None:
+    allow = [{"table": "holding", "first": 8, "last": 200}]
+    coil = {"table": "coil", "address": 2, "type": "bool", "writable": True}
+    device = bench({"x": register(5), "read": {"table": "holding", "address": 6}, "c": coil}, writing={"allow": allow})
+    if why:
+        with pytest.raises(DeviceError, match=why):
+            device.commands.raw(pdu)
+    else:
+        assert device.play(device.commands.raw(pdu)).ok
+        assert device.asked == [pdu]
+
+
+def test_a_signal_that_is_not_writable_is_refused() -> None:
+    device = bench({"x": register(5), "level": {"table": "holding", "address": 6}})
+    with pytest.raises(DeviceError, match=r"D\.level"):
+        device.commands.write(device.signals["level"].index, 1)
