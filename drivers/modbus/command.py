@@ -100,6 +100,8 @@ class DeviceCommands:
         self._allowed = allowed_addresses(profile)
         self._orders = {s.index: self._order(s, plan) for s in signals if s.writable}
         self._beat = 0
+        # Pulses whose off has not been taken yet. One left standing would do it again at the device's next start.
+        self._standing: set[int] = set()
 
     def write(self, signal: int, value: Value) -> Procedure:
         """Commands a signal. Raises ``DeviceError`` for a value that cannot be written."""
@@ -130,12 +132,16 @@ class DeviceCommands:
 
     @property
     def has_start_up(self) -> bool:
-        """True when something is to be done each time the device begins to answer."""
-        return bool(self._profile.on_connect) or any(a.run == "on-connect" for a in self._profile.actions.values())
+        """True when something is to be done when the device begins to answer."""
+        actions = self._profile.actions.values()
+        return bool(self._standing or self._profile.on_connect) or any(a.run == "on-connect" for a in actions)
 
     def start_up(self) -> Procedure:
-        """Sets what the profile wants set, if it reads otherwise (registers wear), and runs its actions."""
+        """Takes back what was left on, sets what the profile wants set if it reads otherwise (registers wear), acts."""
         problems: list[str] = []
+        for index in sorted(self._standing):
+            failure = yield from self._take_back(self._orders[index])
+            problems.append(f"{self._name_of[index]} still stands: {failure}" if failure else "")
         for field, wanted in self._profile.on_connect.items():
             problems.append((yield from self._set_once(self._orders[self._by_field[field].index], wanted)))
         for name, action in self._profile.actions.items():
@@ -192,10 +198,11 @@ class DeviceCommands:
     def _pulse(self, order: _Order, value: Value, pdu: bytes) -> Procedure:
         """On for a moment, then off again."""
         failure = yield from self._prepared(order, value)
-        failure = failure or (yield from self._send_value(order.signal, pdu, []))
-        if not failure and value:
-            yield Pause(order.command.width)
-            failure = yield from self._send_value(order.signal, self._value_pdu(order.signal, False), [])
+        failure = failure or (yield from self._switched(order, value, pdu))
+        if order.signal.index in self._standing:
+            if not failure:
+                yield Pause(order.command.width)
+            failure = failure or (yield from self._take_back(order))
         yield WriteResult(not failure, None, failure)
         if not failure:
             yield from self._confirmed(order, value)
@@ -203,13 +210,24 @@ class DeviceCommands:
     def _handshake(self, order: _Order, value: Value, pdu: bytes) -> Procedure:
         """On until the device says that it has seen it, then off until it says so."""
         failure = yield from self._prepared(order, value)
-        failure = failure or (yield from self._send_value(order.signal, pdu, []))
-        if not failure and value:
-            failure = yield from self._acked(order, True)
-            # Taken back in any case: a bit left standing would do it again at the device's next start.
-            off = yield from self._send_value(order.signal, self._value_pdu(order.signal, False), [])
+        failure = failure or (yield from self._switched(order, value, pdu))
+        if order.signal.index in self._standing:
+            failure = failure or (yield from self._acked(order, True))
+            off = yield from self._take_back(order)
             failure = failure or off or (yield from self._acked(order, False))
         yield WriteResult(not failure, None, failure)
+
+    def _switched(self, order: _Order, value: Value, pdu: bytes) -> _Part:
+        """Writes the on or off of a pulse. An on that was not answered may have been taken all the same."""
+        failure = yield from self._send_value(order.signal, pdu, [])
+        if value and failure in ("", *_UNSURE):
+            self._standing.add(order.signal.index)
+        elif not value and not failure:
+            self._standing.discard(order.signal.index)
+        return failure
+
+    def _take_back(self, order: _Order) -> _Part:
+        return (yield from self._switched(order, False, self._value_pdu(order.signal, False)))
 
     def _raw(self, pdu: bytes) -> Procedure:
         failure = yield from self._send(_write_ask(pdu))
@@ -450,6 +468,10 @@ def _write_ask(pdu: bytes) -> Ask:
     return Ask(pdu, start, len(start))
 
 
+_NO_REPLY: Final = "no reply"
+_LOST: Final = "connection lost"
+_UNSURE: Final = (_NO_REPLY, _LOST)
+"""After these a write may have been carried out."""
 _TOO_BUSY: Final = f"refused {BUSY_TRIES} times with {exception_text(BUSY)}"
 
 
@@ -475,9 +497,9 @@ def _failure(result: Result) -> str:
         case Outcome.MALFORMED:
             return f"malformed reply {result.pdu.hex(' ')}"
         case Outcome.TIMEOUT:
-            return "no reply"
+            return _NO_REPLY
         case Outcome.LOST:
-            return "connection lost"
+            return _LOST
 
 
 def _bit_mask(definition: ModbusSignal) -> int:

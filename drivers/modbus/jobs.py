@@ -25,6 +25,7 @@ from drivers.port import WriteResult
 MAX_JOBS: Final = 256
 """More are refused: a site has some tens of outputs, each with one write in flight."""
 NO_SIGNAL: Final = -1
+NOT_TO_ALL: Final = "unit 0 is every device of the bus; say 'broadcast_writes: true' if that is meant"
 LAST_READ_FUNCTION: Final = 4
 
 log = structlog.get_logger(__name__)
@@ -120,7 +121,7 @@ class Jobs:
         if len(self._waiting) + len(self._paused) >= MAX_JOBS:
             return f"{MAX_JOBS} writes already wait"
         if writes and device.number == BROADCAST and not device.everybody:
-            return "unit 0 is every device of the bus; say 'broadcast_writes: true' if that is meant"
+            return NOT_TO_ALL
         # What a unit that is down has just left unanswered is tried again as a probe; a new demand may be a closing
         # valve, and is tried at once.
         held = device.down and self._loop.time() < device.held_until
@@ -141,6 +142,9 @@ class Jobs:
                 self._line.broadcast(ask.pdu)
             outcome, pdu = (REPLY, ask.start) if is_order else (Outcome.TIMEOUT, b"")
             self._advance(job, Result(outcome, pdu, self._loop.time(), 0.0))
+            return
+        if job.device.number == BROADCAST and ask.pdu[0] > LAST_READ_FUNCTION:
+            self._end(job, WriteResult(False, None, NOT_TO_ALL))
             return
         request = self._line.prepared(job.device, ask.pdu, ask.start, ask.reply_bytes)
         self._in_hand = True

@@ -164,8 +164,7 @@ class Line:
         self.asked_at = self._loop.time()
         self._exchange.send(0, pdu)
         self._paced = True
-        leaving_s = self._timing.byte_s * (1 + len(pdu) + CRC_BYTES)
-        self._quiet_until = self._loop.time() + leaving_s + BROADCAST_PAUSE_S
+        self._quiet_until = self._loop.time() + self._timing.frame_s(len(pdu)) + BROADCAST_PAUSE_S
 
     def rest(self) -> None:
         """Gives the connection up until ``need``."""

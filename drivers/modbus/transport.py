@@ -31,9 +31,13 @@ class LineTiming(NamedTuple):
     byte_s: float
     silence_s: float
 
+    def frame_s(self, pdu: int) -> float:
+        """How long a frame with so many bytes of PDU takes on the line."""
+        return (1 + pdu + CRC_BYTES) * self.byte_s
+
     def transfer_s(self, request_pdu: int, reply_pdu: int) -> float:
         """How long a request and its reply take on the line."""
-        return (request_pdu + reply_pdu + 2 * (1 + CRC_BYTES)) * self.byte_s
+        return self.frame_s(request_pdu) + self.frame_s(reply_pdu)
 
 
 def line_timing(link: ModbusLink) -> LineTiming:

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 
+from drivers.modbus.bus import ModbusBus
 from drivers.port import WriteResult
 from tests.drivers.fault_devices import Behaviour, Devices
 from tests.drivers.sites import device, driving, tcp_link
@@ -166,5 +167,76 @@ def test_a_demand_that_a_reading_leads_to_waits_for_the_job_in_hand(world: World
             assert far.registers[1, 5] == 0b11
             jobs = [(r.function, r.address) for r in far.requests[2:]]
             assert jobs == [(1, 0), (3, 5), (6, 5), (3, 5), (3, 5), (6, 5), (3, 5)]
+
+    world.run(story)
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_nothing_is_written_to_every_device_of_a_bus_unless_that_is_meant(world: World, allowed: bool) -> None:
+    """By nobody and on no occasion: a demand, a raw write, an action, at the start, as a heartbeat."""
+    profile = {
+        "protocol": "modbus",
+        "on_connect": {"mode": 3},
+        "watchdog": {"timeout": "30 s", "heartbeat": {"signal": "beat", "period": "1 s"}},
+        "actions": {"wipe": {"request": "10 31 00 00 00 00", "reply": "10 31 00 00 00"}},
+        "signals": {
+            "level": {"table": "holding", "address": 0},
+            "mode": {"table": "holding", "address": 1, "writable": True},
+            "beat": {"table": "holding", "address": 2, "writable": True},
+        },
+    }
+    probe = device("bus", 0, "1 s", profile) | {"broadcast_writes": allowed}
+    serial = {"type": "modbus-rtu", "port": "/dev/nowhere", "baudrate": 9600}
+    loaded = world.site({"bus": serial}, {"D-1": probe})
+
+    async def story() -> None:
+        far = world["bus"].devices
+        # It answers as unit 0 what it is asked as unit 0, but nobody answers a broadcast.
+        far.behave(lambda r, to: to.reply(r, far.answer(r)) if r.function == 3 else None)
+        async with driving(loaded, FOREVER_S) as drivers:
+            await asyncio.sleep(5)
+            bus = drivers.links["bus"]
+            assert isinstance(bus, ModbusBus)
+            written = drivers.write("D-1.mode", 1)
+            raw = bus.write_raw("D-1", bytes.fromhex("06 00 01 00 02"))
+            wiped = bus.act("D-1", "wipe")
+            await asyncio.sleep(5)
+            assert written.done()
+            assert raw.result().ok is wiped.result().ok is allowed
+            assert allowed or "broadcast_writes" in written.result().detail
+            writes = {r.pdu.hex() for r in far.requests if r.function != 3}
+            expected = {"0600010003", "0600010001", "0600010002", "103100000000", "0600020001", "0600020000"}
+            assert writes == (expected if allowed else set())
+            assert drivers.readings.is_good("D-1.level", 0)
+
+    world.run(story)
+
+
+def test_the_bus_is_quiet_after_a_broadcast_has_gone_out(world: World) -> None:
+    """For as long as the frame takes on the line, and then for what the devices need to carry it out."""
+    signals = {f"r{i}": {"table": "holding", "address": i, "writable": True} for i in range(1)}
+    profile = {
+        "protocol": "modbus",
+        "signals": signals,
+        "writing": {"allow": [{"table": "holding", "first": 0, "last": 200}]},
+    }
+    everybody = device("bus", 0, "60 s", profile) | {"broadcast_writes": True}
+    serial = {"type": "modbus-rtu", "port": "/dev/nowhere", "baudrate": 1200}
+    loaded = world.site({"bus": serial}, {"ALL": everybody, "D-1": device("bus", 1, "20 ms")})
+
+    async def story() -> None:
+        far = world["bus"].devices
+        far.behave(only(far, 1))
+        async with driving(loaded, FOREVER_S) as drivers:
+            await asyncio.sleep(20)
+            bus = drivers.links["bus"]
+            assert isinstance(bus, ModbusBus)
+            long = bytes.fromhex("10 0000 0064 C8") + bytes(200)
+            assert (await bus.write_raw("ALL", long)).ok
+            await asyncio.sleep(10)
+            [at] = [place for place, r in enumerate(far.requests) if r.pdu == long]
+            following = far.requests[at + 1]
+            begun = following.at - 8 * 11 / 1200
+            assert begun - far.requests[at].at > 0.19
 
     world.run(story)

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -277,3 +278,294 @@ def test_a_signal_that_is_not_writable_is_refused() -> None:
     device = bench({"x": register(5), "level": {"table": "holding", "address": 6}})
     with pytest.raises(DeviceError, match=r"D\.level"):
         device.commands.write(device.signals["level"].index, 1)
+
+
+# -- the kinds of command -------------------------------------------------------------------------------------------
+
+TIMED_OUT = Result(Outcome.TIMEOUT, b"", 0.0, 0.0)
+LOST = Result(Outcome.LOST, b"", 0.0, 0.0)
+MALFORMED = Result(Outcome.MALFORMED, b"\x06\x00", 0.0, 0.0)
+
+
+def switch(kind: str = "level", **command: object) -> Mapping[str, object]:
+    return register(5, switch={"on": 1, "off": 0}, command={"kind": kind, **command})
+
+
+@pytest.mark.parametrize(
+    ("said", "detail"),
+    [
+        (b"\x86\x01", "refused with exception 01 illegal function"),
+        (b"\x86\x04", "refused with exception 04 device failure"),
+        (b"\x86\x0b", "refused with exception 0B gateway: target did not answer"),
+        (TIMED_OUT, "no reply"),
+        (LOST, "connection lost"),
+        (MALFORMED, "malformed reply 06 00"),
+    ],
+)
+def test_a_write_that_was_not_taken_fails_with_the_reason_and_is_sent_once(said: bytes | Result, detail: str) -> None:
+    device = bench({"x": register(5)})
+    device.answer = lambda pdu: said if pdu[0] == 6 else None
+    assert device.write("x", 7) == (False, None, detail)
+    assert device.functions == [6]
+
+
+def test_a_write_that_cannot_be_read_back_is_not_confirmed() -> None:
+    device = bench({"x": register(5)})
+    device.answer = lambda pdu: TIMED_OUT if pdu[0] == 3 else None
+    assert device.write("x", 7) == (False, None, "written, but it could not be read back")
+    assert device.functions == [6, 3]
+
+
+def test_a_busy_device_is_asked_again_and_no_more_than_four_times() -> None:
+    device = bench({"x": register(5)})
+    refusals = iter([b"\x86\x06"] * 3)
+    device.answer = lambda pdu: next(refusals, None) if pdu[0] == 6 else None
+    assert device.write("x", 7).ok
+    assert (device.functions, device.pauses) == ([6, 6, 6, 6, 3], [0.2, 0.4, 0.8])
+    device = bench({"x": register(5)})
+    device.answer = lambda pdu: b"\x86\x06"
+    assert device.write("x", 7).detail == "refused 4 times with exception 06 device busy"
+    assert device.functions == [6, 6, 6, 6]
+
+
+def test_an_acknowledged_write_is_not_sent_again_but_read_back_until_it_is_there() -> None:
+    device = bench({"x": register(5)})
+    device.answer = lambda pdu: b"\x86\x05" if pdu[0] == 6 else (device.set(5, 7) if len(device.asked) == 4 else None)
+    assert device.write("x", 7) == (True, 7, "")
+    assert device.functions == [6, 3, 3, 3]
+    device = bench({"x": register(5)})
+    device.answer = lambda pdu: b"\x86\x05" if pdu[0] == 6 else None
+    assert not device.write("x", 7).ok
+    assert device.functions == [6, *[3] * 10]
+
+
+NEEDS: dict[str, Any] = {"require": {"remote": True, "mode": "auto"}, "safe": False}
+SELECTORS: Fields = {
+    "remote": {"table": "coil", "address": 0, "type": "bool"},
+    "mode": {"table": "holding", "address": 8, "enum": {1: "auto", 2: "hand"}},
+}
+
+
+def test_what_a_command_needs_is_read_first_and_named_when_it_is_not_so() -> None:
+    device = bench({"run": switch(**NEEDS), **SELECTORS})
+    device.set(8, 1)
+    result = device.write("run", True)
+    assert result == (False, None, "D.remote is off, and must be on first")
+    assert device.functions == [1]
+    device.device.coils.add((UNIT, 0))
+    device.set(8, 2)
+    assert device.write("run", True).detail == "D.mode is hand, and must be auto first"
+    device.set(8, 3)
+    assert device.write("run", True).detail == "D.mode could not be read, and must be auto first"
+    device.set(8, 1)
+    assert device.write("run", True).ok
+
+
+def test_what_cannot_be_read_is_not_taken_for_given() -> None:
+    device = bench({"run": switch(**NEEDS), **SELECTORS})
+    device.answer = lambda pdu: TIMED_OUT if pdu[0] == 1 else None
+    assert device.write("run", True).detail == "D.remote could not be read, and must be on first"
+    assert device.functions == [1]
+
+
+def test_a_safe_demand_is_sent_whatever_a_selector_says() -> None:
+    device = bench({"run": switch(**NEEDS), **SELECTORS})
+    device.set(5, 1)
+    assert device.write("run", False).ok
+    assert device.asked[0] == fc06(5, 0)
+
+
+def test_a_safe_number_is_meant_in_the_instruments_unit() -> None:
+    command = {"require": {"remote": True}, "safe": 0.0}
+    device = bench({"speed": register(5, unit="L/s", command=command), "remote": SELECTORS["remote"]})
+    assert device.write("speed", 0.0).ok
+    assert not device.write("speed", 3.6).ok
+
+
+def test_a_drive_is_started_in_two_steps() -> None:
+    device = bench({"run": switch(prepare=6)})
+    assert device.write("run", True).ok
+    assert device.asked[:2] == [fc06(5, 6), fc06(5, 1)]
+    device.asked.clear()
+    assert device.write("run", False).ok
+    assert device.asked[0] == fc06(5, 0)
+    device.answer = lambda pdu: b"\x86\x04" if pdu == fc06(5, 6) else None
+    assert device.write("run", True).detail == "its first step: refused with exception 04 device failure"
+
+
+FEEDBACK: Fields = {"opened": {"table": "coil", "address": 3, "type": "bool"}}
+CONFIRM = {"signal": "opened", "within": "3 s"}
+
+
+def test_a_latched_order_is_not_read_back_and_its_feedback_is_awaited() -> None:
+    device = bench({"open": switch("latched", confirm=CONFIRM), **FEEDBACK})
+    device.answer = lambda pdu: device.device.coils.add((UNIT, 3)) if len(device.asked) == 3 else None
+    assert device.write("open", True).ok
+    assert (device.functions, device.pauses) == ([6, 1, 1], [1.0, 1.0])
+    assert device.effects == [("open", "")]
+
+
+@pytest.mark.parametrize("kind", ["level", "latched", "edge"])
+def test_a_command_without_effect_is_told(kind: str) -> None:
+    device = bench({"open": switch(kind, confirm=CONFIRM), **FEEDBACK})
+    assert device.write("open", True).ok
+    assert device.effects == [("open", "on was commanded, D.opened is off after 3 s")]
+    device.answer = lambda pdu: TIMED_OUT if pdu[0] == 1 else None
+    assert device.write("open", True).ok
+    assert device.effects[1:] == [("open", "on was commanded, D.opened could not be read after 3 s")]
+
+
+def test_feedback_may_be_the_other_way_round_or_a_number() -> None:
+    device = bench({"open": switch(confirm={**CONFIRM, "inverted": True}), **FEEDBACK})
+    assert device.write("open", True).ok
+    assert device.effects == [("open", "")]
+    confirm = {"signal": "position", "within": "2 s", "tolerance": 2}
+    device = bench({"to": register(5, command={"confirm": confirm}), "position": {"table": "holding", "address": 6}})
+    for position, effect in ((47, "50.0 was commanded, D.position is 47.0 after 2 s"), (48, "")):
+        device.set(6, position)
+        assert device.write("to", 50.0).ok
+        assert device.effects[-1] == ("to", effect)
+
+
+def test_a_pulse_goes_on_and_off_again() -> None:
+    device = bench({"reset": switch("edge", width="0.3 s")})
+    assert device.write("reset", True).ok
+    assert device.asked == [fc06(5, 1), fc06(5, 0)]
+    assert device.pauses == [0.3]
+    assert not device.commands.has_start_up
+    device.asked.clear()
+    assert device.write("reset", False).ok
+    assert device.asked == [fc06(5, 0)]
+
+
+HANDSHAKE: Fields = {
+    "start": switch("handshake", ack="seen", within="1 s"),
+    "seen": {"table": "coil", "address": 3, "type": "bool"},
+}
+
+
+def shaking() -> Bench:
+    """A device that answers a request bit by its acknowledging bit, at the next look."""
+    device = bench(HANDSHAKE)
+
+    def answer(pdu: bytes) -> None:
+        if pdu[0] == 6:
+            (device.device.coils.add if pdu[-1] else device.device.coils.discard)((UNIT, 3))
+
+    device.answer = answer
+    return device
+
+
+def test_a_handshake_waits_until_it_is_seen_and_is_taken_back() -> None:
+    device = shaking()
+    assert device.write("start", True).ok
+    assert device.functions == [6, 1, 6, 1]
+    assert device.get(5) == 0
+
+
+def test_a_handshake_that_is_not_seen_is_taken_back_all_the_same() -> None:
+    device = bench(HANDSHAKE)
+    assert device.write("start", True).detail == "D.seen did not become on within 1 s"
+    assert device.get(5) == 0
+    assert not device.commands.has_start_up
+
+
+@pytest.mark.parametrize("kind", ["edge", "handshake"])
+@pytest.mark.parametrize("said", [TIMED_OUT, LOST])
+@pytest.mark.parametrize("write", [1, 2])
+def test_a_pulse_that_may_be_left_standing_is_taken_back_when_the_device_answers_again(
+    kind: str, said: Result, write: int
+) -> None:
+    device = shaking() if kind == "handshake" else bench({"start": switch("edge")})
+    answer, seen = device.answer, []
+
+    def dropped(pdu: bytes) -> Result | bytes | None:
+        if pdu[0] == 6:
+            seen.append(pdu)
+        if len(seen) >= write:
+            # It heard the on; from then on nothing comes through.
+            if write == 1 and pdu == fc06(5, 1):
+                device.set(5, 1)
+            return said
+        return answer(pdu)
+
+    device.answer = dropped
+    assert not device.write("start", True).ok
+    assert device.get(5) == 1
+    assert device.commands.has_start_up
+    device.answer = answer
+    assert device.play(device.commands.start_up()).ok
+    assert device.get(5) == 0
+    assert not device.commands.has_start_up
+
+
+def test_a_pulse_that_is_broken_off_is_taken_back_when_the_device_answers_again() -> None:
+    device = bench({"start": switch("edge")})
+    steps = device.commands.write(device.signals["start"].index, True)
+    ask = next(steps)
+    assert isinstance(ask, Ask)
+    pause = steps.send(Result(Outcome.REPLY, ask.pdu, 0.0, 0.0))
+    assert isinstance(pause, Pause)
+    steps.close()
+    device.set(5, 1)
+    assert device.play(device.commands.start_up()).ok
+    assert device.get(5) == 0
+
+
+def test_a_pulse_that_was_refused_leaves_nothing_to_take_back() -> None:
+    device = bench({"start": switch("edge")})
+    device.answer = lambda pdu: b"\x86\x04"
+    assert not device.write("start", True).ok
+    assert device.functions == [6]
+    assert not device.commands.has_start_up
+
+
+# -- what a device is told when it begins to answer, and actions ----------------------------------------------------
+
+
+def test_what_a_device_is_to_be_set_to_is_written_only_if_it_reads_otherwise() -> None:
+    device = bench({"timeout": register(5), "mode": register(6)}, on_connect={"timeout": 30, "mode": 2})
+    device.set(5, 30)
+    device.set(6, 1)
+    assert device.commands.has_start_up
+    assert device.play(device.commands.start_up()).ok
+    assert device.asked == [b"\x03\0\x05\0\x01", b"\x03\0\x06\0\x01", fc06(6, 2), b"\x03\0\x06\0\x01"]
+    device.asked.clear()
+    assert device.play(device.commands.start_up()).ok
+    assert device.functions == [3, 3]
+
+
+def test_what_a_device_does_not_take_at_its_start_is_named_and_the_rest_is_done() -> None:
+    actions = {"wake": {"request": "10 31 00 00 00 00", "reply": "10 31 00 00 00", "run": "on-connect"}}
+    device = bench(
+        {"timeout": register(5), "mode": register(6)}, on_connect={"timeout": 30, "mode": 2}, actions=actions
+    )
+    device.answer = lambda pdu: b"\x86\x03" if pdu == fc06(5, 30) else None
+    result = device.play(device.commands.start_up())
+    assert result == (False, None, "D.timeout: refused with exception 03 illegal data value")
+    assert device.get(6) == 2
+    assert device.functions[-1] == 16
+
+
+WIPE = "10 31 00 00 00 00"
+"""Yosemitech's Y511 is wiped by a write of no registers."""
+ACTIONS: Mapping[str, object] = {
+    "wipe": {"request": WIPE, "reply": "10 31 00 00 00"},
+    "start": {"request": "03 25 00 00 00", "reply": "03", "reply_bytes": 2},
+}
+
+
+def test_an_action_is_a_request_outside_the_register_model() -> None:
+    device = bench({"x": register(5)}, actions=ACTIONS)
+    assert device.play(device.commands.action("wipe")).ok
+    assert device.asked == [bytes.fromhex(WIPE)]
+    with pytest.raises(DeviceError, match="no action 'wash'; this profile has: wipe, start"):
+        device.commands.action("wash")
+    with pytest.raises(DeviceError, match="no whole write"):
+        device.commands.raw(bytes.fromhex(WIPE))
+
+
+def test_an_action_that_is_answered_otherwise_has_failed() -> None:
+    device = bench({"x": register(5)}, actions=ACTIONS)
+    device.answer = lambda pdu: b"\x90\x01"
+    assert device.play(device.commands.action("wipe")).detail == "refused with exception 01 illegal function"
