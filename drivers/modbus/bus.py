@@ -198,27 +198,35 @@ class ModbusBus:
 
     def _kick(self) -> None:
         """Sends what is to be sent now, or sets a timer for when there will be something."""
-        while True:
-            # What is due within a tick of the loop's clock is due: waiting for it would only turn the loop idly.
-            now = self._loop.time() + CLOCK_TICK_S
-            ready = self._line.ready_at()
-            if ready is None:
-                if self._jobs.waiting and self._line.connected:
-                    self._line.need()
-                return
-            if self._jobs.waiting:
-                if ready > now:
-                    self._sleep(ready)
-                    return
-                self._jobs.go_on()
-                continue
-            due = self._schedule.next_at()
-            if due is None or due > now or ready > now:
-                self._rest_until(due, ready, now)
-                return
-            turn = self._schedule.take(now)
-            if turn is not None:
-                self._take_turn(turn, now - CLOCK_TICK_S)
+        try:
+            while self._move_on():
+                pass
+        except Exception as error:
+            self._line.fail(error)
+
+    def _move_on(self) -> bool:
+        """Sends one thing, if one is to be sent now; false when the bus has to wait, and its timer is set."""
+        # What is due within a tick of the loop's clock is due: waiting for it would only turn the loop idly.
+        now = self._loop.time() + CLOCK_TICK_S
+        ready = self._line.ready_at()
+        if ready is None:
+            if self._jobs.waiting and self._line.connected:
+                self._line.need()
+            return False
+        if self._jobs.waiting:
+            if ready > now:
+                self._sleep(ready)
+                return False
+            self._jobs.go_on()
+            return True
+        due = self._schedule.next_at()
+        if due is None or due > now or ready > now:
+            self._rest_until(due, ready, now)
+            return False
+        turn = self._schedule.take(now)
+        if turn is not None:
+            self._take_turn(turn, now - CLOCK_TICK_S)
+        return True
 
     def _free(self) -> None:
         """The bus may take a request again. A write goes out now, a read when all that has arrived was looked at."""

@@ -13,6 +13,7 @@ from pymodbus.framer.rtu import FramerRTU
 
 MBAP_BYTES: Final = 7
 MAX_ADU_BYTES: Final = 260
+MAX_PDU_BYTES: Final = 253
 MAX_RTU_BYTES: Final = 256
 CRC_BYTES: Final = 2
 LAST_READ_FUNCTION: Final = 4

@@ -13,7 +13,7 @@ import structlog
 
 from config.errors import LinkError
 from config.site import ModbusLink
-from drivers.modbus.framing import CRC_BYTES, Expected
+from drivers.modbus.framing import MAX_PDU_BYTES, Expected
 from drivers.modbus.transaction import REPLY, Done, Exchange, Outcome, Request, Result
 from drivers.modbus.transport import connect, has_transaction_ids, line_timing
 from drivers.modbus.unit import Unit
@@ -21,6 +21,9 @@ from drivers.port import LinkStatus
 
 FIRST_RECONNECT_S: Final = 0.2
 NEVER: Final = float("-inf")
+STOPPED: Final = "the driver was stopped"
+LONGEST_TALK_S: Final = 1.0
+"""A line on which something that nobody asked for comes without a pause for so long, and a frame, is given up."""
 WRITES: Final = frozenset({5, 6, 15, 16, 22, 23})
 """The reply to a write tells what was written: a late one does no harm. And a closing valve waits for nothing."""
 BROADCAST_PAUSE_S: Final = 0.2
@@ -62,12 +65,14 @@ class Line:
         self._free = free
         self._book = book
         self._timing = line_timing(link)
+        self._longest_talk = LONGEST_TALK_S + self._timing.frame_s(MAX_PDU_BYTES)
         self._has_ids = has_transaction_ids(link)
         self._exchange: Exchange | None = None
         self._gone = asyncio.Event()
         self._needed = asyncio.Event()
         self._resting = False
         self._ended = False
+        self._failure: Exception | None = None
         self._answered = False
         self._quiet_until = NEVER
         self._paced = self._timing.silence_s > 0
@@ -100,21 +105,29 @@ class Line:
             status.crc_errors += counts.crc_errors + counts.echo_errors
 
     async def run(self) -> None:
-        """Keeps the link open until cancelled."""
+        """Keeps the link open until cancelled. Raises what ``fail`` was told."""
         delay = FIRST_RECONNECT_S
+        self._ended, self._failure = False, None
         try:
             while True:
                 self._gone.clear()
                 self._answered = False
                 try:
-                    self._exchange = await connect(self._link, self._lost)
+                    exchange = await connect(self._link, self._lost)
                 except LinkError as error:
                     self._ended_because(error.message)
                 else:
-                    self._opened()
-                    await self._gone.wait()
+                    if exchange.ended:
+                        self._ended_because("closed by the other side at once")
+                    else:
+                        self._exchange = exchange
+                        self._opened()
+                        await self._gone.wait()
                 if self._resting:
                     await self._needed.wait()
+                if self._failure is not None:
+                    raise self._failure
+                if self._resting:
                     delay = FIRST_RECONNECT_S
                     continue
                 if self._answered:
@@ -123,7 +136,17 @@ class Line:
                 delay = min(delay * 2, self._link.retry)
         finally:
             self._ended = True
-            self.close("the driver was stopped")
+            self._resting = False
+            self.close(STOPPED)
+            self.status.connected = False
+            self.status.last_error = STOPPED
+
+    def fail(self, error: Exception) -> None:
+        """Ends ``run`` with an error of ours: a bus that has stumbled over one must not go on doing nothing."""
+        if self._failure is None:
+            self._failure = error
+        self._gone.set()
+        self._needed.set()
 
     def ready_at(self) -> float | None:
         """When a request may be sent: in the past for now, ``None`` when first a reply or a connection must come."""
@@ -132,6 +155,9 @@ class Line:
             return None
         if not self._paced:
             return NEVER
+        if exchange.last_byte_at - exchange.talk_since > self._longest_talk:
+            self._loop.call_soon(self.close, "the line is never silent")
+            return None
         return max(exchange.last_byte_at + self._timing.silence_s, self._quiet_until)
 
     def prepared(self, unit: Unit, pdu: bytes, start: bytes, reply_bytes: int) -> Request:
@@ -198,6 +224,13 @@ class Line:
 
     def _lost(self, why: str) -> None:
         """The exchange has ended; every awaited reply was given up before this is called."""
+        try:
+            self._let_go(why)
+        except Exception as error:
+            self.fail(error)
+        self._gone.set()
+
+    def _let_go(self, why: str) -> None:
         self.count()
         self._past.busy_s = self.status.busy_s - self._requests * self._timing.silence_s
         self._past.stray_bytes, self._past.crc_errors = self.status.stray_bytes, self.status.crc_errors
@@ -210,7 +243,6 @@ class Line:
             wanted.done(wanted.context, Result(Outcome.LOST, b"", self._loop.time(), 0.0))
         if not self._resting and not self._ended:
             self._ended_because(why)
-        self._gone.set()
 
     def _ended_because(self, why: str) -> None:
         if why != self.status.last_error:
@@ -236,15 +268,18 @@ class Line:
 
     def _cleared(self, context: tuple[Request, _Wanted], result: Result) -> None:
         request, wanted = context
-        self._book(wanted.unit, result, request.timeout)
-        self._note(wanted.unit, request, result)
-        if result.outcome is Outcome.TIMEOUT:
-            wanted.unit.left_unanswered(request.pdu)
+        try:
+            self._book(wanted.unit, result, request.timeout)
+            self._note(wanted.unit, request, result)
+            if result.outcome is REPLY:
+                wanted.unit.has_answered(request.pdu)
+            elif result.outcome is Outcome.TIMEOUT:
+                wanted.unit.left_unanswered(request.pdu)
+        except Exception as error:
+            self.fail(error)
         if result.outcome in (Outcome.TIMEOUT, Outcome.LOST):
             self._gave_up(wanted, result)
             return
-        if result.outcome is REPLY:
-            wanted.unit.has_answered(request.pdu)
         # The line needs its silence first.
         self._next = wanted
         self._next_timer = self._loop.call_later(self._timing.silence_s, self._send_next)
@@ -255,14 +290,20 @@ class Line:
         self.request(*wanted)
 
     def _gave_up(self, wanted: _Wanted, result: Result) -> None:
-        wanted.done(wanted.context, result)
+        try:
+            wanted.done(wanted.context, result)
+        except Exception as error:
+            self.fail(error)
         self._free()
 
     def _asked(self, context: tuple[Unit, Request, Done, Any], result: Result) -> None:
         unit, request, done, inner = context
-        self._book(unit, result, request.timeout)
-        self._note(unit, request, result)
-        done(inner, result)
+        try:
+            self._book(unit, result, request.timeout)
+            self._note(unit, request, result)
+            done(inner, result)
+        except Exception as error:
+            self.fail(error)
         self._free()
 
     def _note(self, unit: Unit, request: Request, result: Result) -> None:

@@ -7,6 +7,7 @@ reply was complete; there is no task that could end, and nothing that a cancella
 """
 
 import asyncio
+import random
 import time
 from collections.abc import Callable
 from enum import Enum, auto
@@ -61,27 +62,36 @@ _Pending = tuple[float, float, Done, Any]
 class Exchange(asyncio.Protocol):
     """A connection to a link's devices, with at most ``in_flight`` requests outstanding.
 
-    ``lost`` is called once when the connection has ended, with the reason.
+    ``lost`` is called once when the connection has ended, with the reason. ``silence``, in seconds, ends what comes in
+    one go; ``talk_since``: when what came last and nobody had asked for began.
     """
 
     def __init__(
-        self, framing: Framing, loop: asyncio.AbstractEventLoop, lost: Callable[[str], None], in_flight: int = 1
+        self,
+        framing: Framing,
+        loop: asyncio.AbstractEventLoop,
+        lost: Callable[[str], None],
+        in_flight: int = 1,
+        silence: float = 0.0,
     ) -> None:
         self._framing = framing
         self._loop = loop
         self._lost = lost
         self._in_flight = in_flight
+        self._silence = silence
         self._transport: asyncio.Transport | None = None
-        self._transaction = 0
+        # Not from 1 on: a gateway may still have replies to requests of an earlier connection.
+        self._transaction = random.randrange(0xFFFF)
         self._pending: dict[int, _Pending] = {}
         self._expected: dict[int, Expected] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
         self._busy_since = 0.0
-        self._ended = False
+        self.ended = False
         self.busy_s = 0.0
         self.made: asyncio.Future[None] = loop.create_future()
         self.last_byte_at = float("-inf")
+        self.talk_since = float("-inf")
 
     @property
     def free(self) -> bool:
@@ -139,7 +149,10 @@ class Exchange(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._transport is None:
             return
-        self.last_byte_at = self._loop.time()
+        now = self._loop.time()
+        if not self._pending and now - self.last_byte_at > self._silence:
+            self.talk_since = now
+        self.last_byte_at = now
         try:
             replies = self._framing.feed(data, self._expected)
         except ValueError as error:
@@ -159,9 +172,9 @@ class Exchange(asyncio.Protocol):
             self._end(transaction, outcome, pdu)
 
     def _gone(self, why: str) -> None:
-        if self._ended:
+        if self.ended:
             return
-        self._ended = True
+        self.ended = True
         if self._timer is not None:
             self._timer.cancel()
         for transaction in list(self._pending):
@@ -190,5 +203,5 @@ class Exchange(asyncio.Protocol):
         now = time.perf_counter()
         if not self._pending:
             self.busy_s += now - self._busy_since
-        at = self.last_byte_at if outcome is REPLY else self._loop.time()
+        at = self.talk_since = self.last_byte_at if outcome is REPLY else self._loop.time()
         done(context, _new(Result, (outcome, pdu, at, now - sent_at)))

@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import termios
 from collections.abc import Callable
 from typing import Final, NamedTuple, cast
 
 from pymodbus.transport.serialtransport import SerialTransport, create_serial_connection
 
 from config.errors import LinkError
-from config.site import ModbusLink, ModbusRtuLink, ModbusTcpLink, Tls
+from config.site import ModbusLink, ModbusRtuLink, ModbusTcpLink, SerialLine, Tls
 from drivers.modbus.framing import CRC_BYTES, Framing, RtuFraming, TcpFraming
 from drivers.modbus.transaction import Exchange
 
@@ -42,9 +43,15 @@ class LineTiming(NamedTuple):
 
 def line_timing(link: ModbusLink) -> LineTiming:
     """The timing of a link: t3.5 by baud rate, and at least the turnaround that the site asks for."""
-    line = link.line if isinstance(link, ModbusTcpLink) else link
-    if line is None:
-        return LineTiming(0.0, 0.0)
+    line: SerialLine | ModbusRtuLink
+    if isinstance(link, ModbusRtuLink):
+        line = link
+    elif link.line is not None:
+        line = link.line
+    else:
+        # A converter is a serial line of some speed: two frames must not run together there, nor a frame that comes
+        # twice pass for the next reply.
+        return LineTiming(0.0, FAST_LINE_SILENCE_S + CLOCK_TICK_S if link.framing == "rtu" else 0.0)
     byte_s = BITS_PER_CHARACTER / line.baudrate
     silence = FAST_LINE_SILENCE_S if line.baudrate > FAST_LINE_BAUD else 3.5 * byte_s
     return LineTiming(byte_s, max(silence, line.turnaround) + CLOCK_TICK_S)
@@ -82,7 +89,7 @@ async def _connect_tcp(link: ModbusTcpLink, loop: asyncio.AbstractEventLoop, los
     tls = tls_context(link.tls) if link.tls is not None else None
     name = (link.tls.server_name or link.host) if link.tls is not None else None
     transport, exchange = await loop.create_connection(
-        lambda: Exchange(framing_of(link), loop, lost, link.in_flight),
+        lambda: Exchange(framing_of(link), loop, lost, link.in_flight, line_timing(link).silence_s),
         link.host,
         link.port,
         ssl=tls,
@@ -117,7 +124,7 @@ def _keep_alive(transport: asyncio.Transport) -> None:
 async def _open_serial(link: ModbusRtuLink, loop: asyncio.AbstractEventLoop, lost: Callable[[str], None]) -> Exchange:
     transport, protocol = await create_serial_connection(
         loop,
-        lambda: Exchange(framing_of(link), loop, lost),
+        lambda: Exchange(framing_of(link), loop, lost, silence=line_timing(link).silence_s),
         link.port,
         baudrate=link.baudrate,
         bytesize=8,
@@ -128,7 +135,8 @@ async def _open_serial(link: ModbusRtuLink, loop: asyncio.AbstractEventLoop, los
     exchange = cast("Exchange", protocol)
     try:
         await exchange.made  # the serial transport announces itself some loop steps later
-        _low_latency(cast("SerialTransport", transport))
+        if not exchange.ended:
+            _low_latency(cast("SerialTransport", transport))
     except BaseException:
         transport.abort()
         raise
@@ -138,6 +146,9 @@ async def _open_serial(link: ModbusRtuLink, loop: asyncio.AbstractEventLoop, los
 def _low_latency(transport: SerialTransport) -> None:
     """USB adapters gather what arrives for 16 ms unless they are told not to; other ports need no telling."""
     port = transport.sync_serial
-    port.reset_input_buffer()
+    try:
+        port.reset_input_buffer()
+    except termios.error as error:  # which is no OSError: the adapter was pulled just now
+        raise OSError(*error.args) from error
     with contextlib.suppress(OSError, ValueError, NotImplementedError):
         port.set_low_latency_mode(True)

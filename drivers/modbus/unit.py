@@ -35,7 +35,7 @@ DRAIN_TIMEOUTS: Final = 3.0
 """How many time-outs must pass before a reply is believed again, of a unit for which there is no unlike request."""
 LATEST_S: Final = 60.0
 """No reply is later than this."""
-MAX_LATE: Final = 64
+MAX_LATE: Final = 16
 """Requests that a unit may still answer. No device keeps so many; beyond that the oldest are forgotten."""
 
 

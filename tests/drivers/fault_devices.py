@@ -11,7 +11,7 @@ import tty
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, cast
 
 from tests.drivers.sites import free_port
 
@@ -219,8 +219,7 @@ class _Connection(asyncio.Protocol):
         self._far = Far(server.framing, server.devices, self.send, self.close)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self._server.connections.append(self)
         if self._server.greeting is not None:
             self._server.greeting(self)

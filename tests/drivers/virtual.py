@@ -51,19 +51,26 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class Wire(asyncio.Transport):
-    """One connection: the driver's transport, and the far end of it."""
+    """One connection: the driver's transport, and the far end of it.
+
+    ``silences``: how long the line had been silent before each request, in seconds.
+    """
 
     def __init__(self, network: "Network", exchange: Exchange) -> None:
         super().__init__()
         self.far = Far(network.framing, network.devices, self._from_far, self.end)
         self.network = network
         self.open = True
+        self.silences: list[float] = []
+        self._heard_at: float | None = None
         self._loop = asyncio.get_running_loop()
         self._exchange = exchange
         self._free_at = 0.0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self.open:
+            if self._heard_at is not None:
+                self.silences.append(self._loop.time() - self._heard_at)
             self._loop.call_at(self._over_line(len(data)), self.far.take, bytes(data))
 
     def abort(self) -> None:
@@ -78,8 +85,13 @@ class Wire(asyncio.Transport):
     def _from_far(self, data: bytes) -> None:
         self._loop.call_at(self._over_line(len(data)), self._arrive, data)
 
+    def noise(self, data: bytes) -> None:
+        """Something that comes at once, from nobody."""
+        self._arrive(data)
+
     def _arrive(self, data: bytes) -> None:
         if self.open:
+            self._heard_at = self._loop.time()
             self._exchange.data_received(data)
 
     def _over_line(self, size: int) -> float:
@@ -148,7 +160,7 @@ class World:
             raise LinkError("refused")
         loop = asyncio.get_running_loop()
         in_flight = link.in_flight if isinstance(link, ModbusTcpLink) else 1
-        exchange = Exchange(framing_of(link), loop, lost, in_flight)
+        exchange = Exchange(framing_of(link), loop, lost, in_flight, line_timing(link).silence_s)
         wire = Wire(network, exchange)
         network.wires.append(wire)
         exchange.connection_made(wire)
