@@ -269,9 +269,9 @@ class ModbusBus:
         unit = item.unit
         if now < unit.held_until:
             turn.pass_on(now)
-            self._schedule.put(turn, max(unit.held_until, turn.due))
+            self._schedule.put_off(turn, max(unit.held_until, turn.due))
         elif isinstance(item, _Beat):
-            turn.pass_on(now)
+            turn.pass_on(now + CLOCK_TICK_S)
             self._schedule.put(turn)
             if not unit.down:
                 self._jobs.tell(unit, unit.commands.heartbeat())
@@ -280,7 +280,7 @@ class ModbusBus:
             self._schedule.put(turn, min(turn.due, now))
             self._probe(unit, now)
         else:
-            unit.status.missed += turn.pass_on(now)
+            unit.status.missed += turn.pass_on(now + CLOCK_TICK_S)
             unit.status.polls += 1
             self._line.request(unit, item.request, self._polled, turn)
 
@@ -309,7 +309,9 @@ class ModbusBus:
             unit.left_unanswered(read.pdu)
         elif result.outcome is REPLY:
             unit.has_answered(read.pdu)
-            self._sink(read.signals, read.decode(result.pdu[2:], result.at))
+            # A total that may be torn is left to its poll, which reads it twice.
+            if read.whole_parts is None:
+                self._sink(read.signals, read.decode(result.pdu[2:], result.at))
 
     def _polled(self, turn: Turn[_Poll | _Beat], result: Result) -> None:
         """Makes readings of a reply, good or bad, and gives the read its next turn."""
@@ -336,7 +338,7 @@ class ModbusBus:
         if again_at is None:
             self._schedule.put(turn)
         elif again_at < float("inf"):
-            self._schedule.put(turn, again_at)
+            self._schedule.put_off(turn, again_at)
 
     def _refused(self, poll: _Poll, result: Result) -> float | None:
         """What a device's refusal makes of a block; returns when it is to be read again, if not at its period."""
@@ -400,7 +402,7 @@ class ModbusBus:
 def _is_torn(poll: _Poll, parts: tuple[Number | None, ...]) -> bool:
     """True when a total may hold an old part beside a new one, and is to be read once more."""
     before, poll.parts = poll.parts, parts
-    moved = before is not None and any(
+    moved = before is None or any(
         whole != earlier_whole or (total is not None and earlier is not None and total < earlier - TORN_FALL)
         for whole, total, earlier_whole, earlier in zip(parts[::2], parts[1::2], before[::2], before[1::2], strict=True)
     )

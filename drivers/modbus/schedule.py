@@ -28,8 +28,13 @@ class Turn(Generic[T]):
     due: float
 
     def pass_on(self, now: float) -> int:
-        """Moves ``due`` to the next period after ``now``, keeping the rhythm; returns how many were left out."""
-        behind = max(int((now - self.due) / self.period), 0)
+        """Moves ``due`` to the next period after ``now``, keeping the rhythm; returns how many were left out.
+
+        A turn ahead of its time (something was to be read once more) keeps its place.
+        """
+        if self.due > now:
+            return 0
+        behind = int((now - self.due) / self.period)
         self.due += self.period * (behind + 1)
         return behind
 
@@ -49,6 +54,11 @@ class Schedule(Generic[T]):
         """Lets a turn wait until it is due, or until ``at``."""
         self._count += 1
         heapq.heappush(self._waiting, (turn.due if at is None else at, self._count, turn))
+
+    def put_off(self, turn: Turn[T], at: float) -> None:
+        """Lets a turn wait until ``at`` on purpose: what is left out until then counts as nothing."""
+        turn.pass_on(at)
+        self.put(turn, at)
 
     def take(self, now: float) -> Turn[T] | None:
         """The turn whose deadline is the earliest of those that are due; ``None`` when none is."""

@@ -1,13 +1,14 @@
 """A bus in virtual time: who is asked when, and what becomes of the answers."""
 
 import asyncio
+import struct
 from itertools import pairwise
 
 import pytest
 
 from drivers.modbus.bus import ModbusBus
 from drivers.port import WriteResult
-from tests.drivers.fault_devices import Behaviour, Devices
+from tests.drivers.fault_devices import Behaviour, Devices, Replier, Request
 from tests.drivers.sites import device, driving, tcp_link
 from tests.drivers.virtual import World
 
@@ -238,5 +239,145 @@ def test_the_bus_is_quiet_after_a_broadcast_has_gone_out(world: World) -> None:
             following = far.requests[at + 1]
             begun = following.at - 8 * 11 / 1200
             assert begun - far.requests[at].at > 0.19
+
+    world.run(story)
+
+
+# -- rhythm ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_put_off_on_purpose_is_not_counted_as_missed(world: World) -> None:
+    """A refused block that is tried less and less, a unit that is let alone after a time-out."""
+    loaded = world.site({"bus": tcp_link(502)}, {"D-1": device("bus", 1, "1 s")})
+
+    async def story() -> None:
+        far = world["bus"].devices
+        lost = iter([True])
+
+        def answer(request: Request, to: Replier) -> None:
+            if (request.function, request.address) == (3, 0):
+                to.reply(request, b"\x83\x02")
+            elif request.address != 10 or not next(lost, False):
+                to.reply(request, far.answer(request))
+
+        far.behave(answer)
+        async with driving(loaded, FOREVER_S) as drivers:
+            await asyncio.sleep(200)
+            assert drivers.links["bus"].status().devices["D-1"].missed == 0
+            assert 5 < len(far.to(1, 3, 0)) < 12
+            assert len(far.to(1, 3, 10)) == pytest.approx(200, abs=2)
+
+    world.run(story)
+
+
+@pytest.mark.parametrize("code", [5, 6])
+def test_a_read_that_is_made_again_at_once_costs_no_later_one(world: World, code: int) -> None:
+    loaded = world.site({"bus": tcp_link(502)}, {"D-1": device("bus", 1, "2 s")})
+
+    async def story() -> None:
+        far = world["bus"].devices
+        far.registers[1, 0] = 7
+        async with driving(loaded, FOREVER_S) as drivers:
+            await asyncio.sleep(10)
+            busy = iter([True, True])
+            far.behave(
+                lambda r, to: to.reply(
+                    r, bytes([0x83, code]) if (r.function, r.address) == (3, 0) and next(busy, False) else far.answer(r)
+                )
+            )
+            await asyncio.sleep(10)
+            samples = drivers.readings.of["D-1.level"]
+            assert all(sample.good for sample in samples)
+            gaps = [after.received - before.received for before, after in pairwise(samples)]
+            assert max(gaps) < 2.5
+            assert drivers.links["bus"].status().devices["D-1"].exceptions == 2
+
+    world.run(story)
+
+
+def test_polls_that_a_slow_bus_leaves_out_are_counted(world: World) -> None:
+    loaded = world.site({"bus": tcp_link(502, timeout="2 s")}, {"D-1": device("bus", 1, "0.5 s")})
+
+    async def story() -> None:
+        far, loop = world["bus"].devices, asyncio.get_running_loop()
+        far.behave(lambda r, to: loop.call_later(0.2, to.reply, r, far.answer(r)))
+        async with driving(loaded, FOREVER_S) as drivers:
+            await asyncio.sleep(100)
+            status = drivers.links["bus"].status().devices["D-1"]
+            assert status.polls + status.missed == pytest.approx(5 * 100 / 0.5, abs=12)
+            assert status.missed > 400
+
+    world.run(story)
+
+
+# -- totals of several parts ----------------------------------------------------------------------------------------
+
+TOTAL = {"table": "holding", "address": 0, "type": "uint32", "unit": "m3", "fraction": {"address": 2}}
+TOTALS: dict[str, object] = {
+    "protocol": "modbus",
+    "signals": {
+        "total": TOTAL,
+        "level": {"table": "holding", "address": 20, "type": "uint32"},
+    },
+}
+
+
+def total_words(whole: int, fraction: float) -> bytes:
+    return struct.pack(">If", whole, fraction)
+
+
+def test_a_total_is_never_a_new_part_beside_an_old_one(world: World) -> None:
+    """The device changes its whole number some milliseconds before or after its decimals."""
+    loaded = world.site({"bus": tcp_link(502)}, {"D-1": device("bus", 1, "1 s", TOTALS)})
+
+    async def story() -> None:
+        far, loop = world["bus"].devices, asyncio.get_running_loop()
+        begun = loop.time()
+
+        def now(lag: float) -> float:
+            return 100 + 0.3 * (loop.time() - begun - lag)
+
+        def answer(request: Request, to: Replier) -> None:
+            if request.address == 0:
+                # For a quarter of the time the whole number lags behind, for another it runs ahead.
+                lag = {0: 0.02, 1: -0.02}.get(int(loop.time()) % 4, 0.0)
+                to.reply(request, b"\x03\x08" + total_words(int(now(lag)), now(0.0) % 1))
+            else:
+                to.reply(request, far.answer(request))
+
+        far.behave(answer)
+        async with driving(loaded, FOREVER_S) as drivers:
+            await asyncio.sleep(600)
+            for sample in drivers.readings.of["D-1.total"]:
+                true = 100 + 0.3 * (sample.received - begun)
+                assert sample.value == pytest.approx(true, abs=0.05)
+            assert len(drivers.readings.of["D-1.total"]) == pytest.approx(600, abs=5)
+
+    world.run(story)
+
+
+def test_a_probe_gives_no_total_that_may_be_torn(world: World) -> None:
+    totals = {"protocol": "modbus", "signals": {"total": TOTAL}}
+    loaded = world.site({"bus": tcp_link(502, retry="1 s")}, {"D-1": device("bus", 1, "1 s", totals)})
+
+    async def story() -> None:
+        far = world["bus"].devices
+        whole, torn = 5, [False]
+
+        def answer(request: Request, to: Replier) -> None:
+            to.reply(request, b"\x03\x08" + total_words(whole, 0.01 if torn[0] else 0.99))
+            torn[0] = False
+
+        far.behave(answer)
+        async with driving(loaded, FOREVER_S) as drivers:
+            await asyncio.sleep(5)
+            far.behave(lambda request, to: None)
+            await asyncio.sleep(10)
+            # The first answer after the silence has the decimals of the next whole number already.
+            torn[0] = True
+            far.behave(answer)
+            await asyncio.sleep(10)
+            values = {round(value, 2) for value in drivers.readings.values("D-1.total") if isinstance(value, float)}
+            assert values == {5.99}
 
     world.run(story)
