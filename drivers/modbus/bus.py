@@ -277,7 +277,7 @@ class ModbusBus:
                 self._jobs.tell(unit, unit.commands.heartbeat())
         elif unit.down or (unit.silent and unit.known and item.read.pdu != unit.probe().pdu):
             # First something that it is known to answer: registers that it does not have take no unit down.
-            self._schedule.put(turn, min(turn.due, now))
+            self._schedule.put(turn, now - turn.period)  # ahead of what has come due since
             self._probe(unit, now)
         else:
             unit.status.missed += turn.pass_on(now + CLOCK_TICK_S)

@@ -145,7 +145,7 @@ class RtuFraming:
     def __init__(self, *, echo: bool = False) -> None:
         self.counts = FrameCounts()
         self._buffer = b""
-        self._sent = b""
+        self._request = self._sent = b""
         self._echoes = ECHOES_TO_BELIEVE if echo else 0
         self._always_echoes = echo
 
@@ -157,14 +157,17 @@ class RtuFraming:
     def frame(self, unit: int, pdu: bytes, transaction: int) -> bytes:
         self._drop_buffer()
         body = bytes([unit]) + pdu
-        self._sent = body + crc(body)
+        self._request = self._sent = body + crc(body)
         return self._sent
 
     def feed(self, data: bytes, pending: Mapping[int, Expected]) -> list[Reply]:
         if not pending:
             self.counts.stray_bytes += len(data)
             return []
-        self._buffer = (self._buffer + data)[-2 * MAX_RTU_BYTES :]
+        self._buffer += data
+        if len(self._buffer) > 2 * MAX_RTU_BYTES:
+            self.counts.stray_bytes += len(self._buffer) - 2 * MAX_RTU_BYTES
+            self._buffer = self._buffer[-2 * MAX_RTU_BYTES :]
         self._take_off_echo()
         [(transaction, expected)] = pending.items()
         found = self._search(self._buffer, expected)
@@ -175,6 +178,9 @@ class RtuFraming:
         return [(transaction, found)]
 
     def given_up(self, transaction: int) -> None:
+        # What was sent is still looked for, and something else has come.
+        if self._sent and self.echoes and not self._always_echoes and not self._sent.startswith(self._buffer):
+            self._echoes = 0
         self._drop_buffer()
 
     def _drop_buffer(self) -> None:
@@ -218,6 +224,8 @@ class RtuFraming:
                 continue
             frame = buffer[at : at + size]
             if len(frame) == size and crc(frame[:-2]) == frame[-2:]:
+                if frame == self._request and function <= LAST_READ_FUNCTION:
+                    continue  # an echo with noise before it
                 self.counts.stray_bytes += len(buffer) - size
                 return frame[1:-2]
         return None

@@ -234,4 +234,64 @@ def test_endless_noise_is_not_hoarded() -> None:
     for _ in range(100):
         assert took(framing, b"\x55" * 100) is None
     assert took(framing, RTU_REPLY) == REPLY
-    assert framing.counts.stray_bytes <= 100 * 100
+    assert framing.counts.stray_bytes == 100 * 100
+
+
+ONE = bytes.fromhex("03 02 00 07")
+READ_ONE = bytes.fromhex("03 26 00 00 01")
+
+
+def asked_for_one(framing: RtuFraming, echo: bool) -> bytes | None:
+    """One register is asked for, and answered after an echo or without one."""
+    sent = framing.frame(1, READ_ONE, 7)
+    found = took(framing, (sent if echo else b"") + rtu(ONE), Expected(1, ONE[:2], len(ONE)))
+    if found is None:
+        framing.given_up(7)
+    return found
+
+
+def test_a_line_that_echoes_no_more_is_found_out_even_by_replies_shorter_than_an_echo() -> None:
+    framing = RtuFraming()
+    for _ in range(5):
+        assert asked_for_one(framing, echo=True) == ONE
+    believed = [framing.echoes]
+    assert asked_for_one(framing, echo=False) is None
+    assert [*believed, framing.echoes] == [True, False]
+    assert asked_for_one(framing, echo=False) == ONE
+
+
+def test_silence_after_an_echo_is_no_sign_that_the_line_echoes_no_more() -> None:
+    framing = RtuFraming()
+    for _ in range(5):
+        assert asked_for_one(framing, echo=True) == ONE
+    for heard in (8, 3, 0):
+        sent = framing.frame(1, READ_ONE, 7)
+        assert took(framing, sent[:heard], Expected(1, ONE[:2], len(ONE))) is None
+        framing.given_up(7)
+        assert framing.echoes
+
+
+def test_a_broken_reply_after_an_echo_is_no_sign_that_the_line_echoes_no_more() -> None:
+    framing = RtuFraming()
+    for _ in range(5):
+        assert asked_for_one(framing, echo=True) == ONE
+    sent = framing.frame(1, READ_ONE, 7)
+    assert took(framing, sent + rtu(ONE)[:5], Expected(1, ONE[:2], len(ONE))) is None
+    framing.given_up(7)
+    assert framing.echoes
+
+
+def test_an_echo_that_looks_like_the_reply_is_none_although_noise_stands_before_it() -> None:
+    framing = RtuFraming()
+    request = bytes.fromhex("01 03 00 00 18")
+    awaited = Expected(1, b"\x01\x03", 5)
+    sent = framing.frame(1, request, 7)
+    assert took(framing, b"\x00" + sent, awaited) is None
+    assert took(framing, rtu(bytes.fromhex("01 03 AA BB CC")), awaited) == bytes.fromhex("01 03 AA BB CC")
+
+
+def test_a_line_that_is_known_to_echo_takes_nothing_before_the_echo() -> None:
+    framing = RtuFraming(echo=True)
+    assert asked_for_one(framing, echo=False) is None
+    assert framing.echoes
+    assert asked_for_one(framing, echo=True) == ONE
