@@ -22,6 +22,7 @@ from drivers.port import LinkStatus
 FIRST_RECONNECT_S: Final = 0.2
 NEVER: Final = float("-inf")
 STOPPED: Final = "the driver was stopped"
+ODD_IDS: Final = "replies with ids of 0"
 LONGEST_TALK_S: Final = 1.0
 """A line on which something that nobody asked for comes without a pause for so long, and a frame, is given up."""
 WRITES: Final = frozenset({5, 6, 15, 16, 22, 23})
@@ -98,8 +99,11 @@ class Line:
         status, past = self.status, self._past
         status.busy_s = past.busy_s + self._requests * self._timing.silence_s
         status.stray_bytes, status.crc_errors = past.stray_bytes, past.crc_errors
+        status.details = dict(past.details)
         if self._exchange is not None:
             counts = self._exchange.counts
+            if counts.odd_ids:
+                status.details[ODD_IDS] = past.details.get(ODD_IDS, 0) + counts.odd_ids
             status.busy_s += self._exchange.busy_s
             status.stray_bytes += counts.stray_bytes
             status.crc_errors += counts.crc_errors + counts.echo_errors
@@ -234,6 +238,7 @@ class Line:
         self.count()
         self._past.busy_s = self.status.busy_s - self._requests * self._timing.silence_s
         self._past.stray_bytes, self._past.crc_errors = self.status.stray_bytes, self.status.crc_errors
+        self._past.details = dict(self.status.details)
         self._exchange = None
         if self._next_timer is not None:
             self._next_timer.cancel()

@@ -160,7 +160,9 @@ class DevicePlan:
         block = Block(signals, around)
         return Read(
             period=min(group.period for group in groups),
-            priority=min((signal.priority for signal in signals), key=_RANK.__getitem__),
+            priority="high"
+            if self._others_wait_for(signals)
+            else min((s.priority for s in signals), key=_RANK.__getitem__),
             pdu=struct.pack(">BHH", READ_FUNCTION[table], first, count),
             data_bytes=-(-count // 8) if bits else 2 * count,
             signals=block.signals,
@@ -168,6 +170,12 @@ class DevicePlan:
             whole_parts=None if bits else whole_parts(signals, around),
             groups=groups,
         )
+
+    def _others_wait_for(self, signals: tuple[Signal, ...]) -> bool:
+        """True when signals of other reads have no value before the codes in this one are read."""
+        codes = self._needed & {signal.field for signal in signals}
+        others = [signal for signal in self._by_field.values() if signal not in signals]
+        return any(name in codes for signal in others for name in modbus(signal).parameters()) if codes else False
 
 
 def _bound_groups(signals: list[Signal], profile: ModbusProfile) -> list[Span]:

@@ -171,3 +171,20 @@ def test_there_is_silence_before_every_request(world: World, link: dict[str, obj
         assert min(wire.silences) >= silence
 
     world.run(story)
+
+
+def test_replies_with_ids_of_zero_are_told(world: World) -> None:
+    loaded = world.site({"bus": tcp_link(502, strict_ids=False)}, {"D-1": device("bus", 1, "1 s")})
+
+    async def story() -> None:
+        far = world["bus"].devices
+        far.behave(lambda r, to: to.reply(r, far.answer(r), transaction=0))
+        async with driving(loaded, FOREVER_S) as drivers:
+            await asyncio.sleep(10)
+            assert drivers.readings.is_good("D-1.level", 0)
+            before = drivers.links["bus"].status().details["replies with ids of 0"]
+            world["bus"].hang_up()
+            await asyncio.sleep(10)
+            assert drivers.links["bus"].status().details["replies with ids of 0"] >= before + 40
+
+    world.run(story)

@@ -114,6 +114,22 @@ def test_a_written_value_is_read_back_with_what_its_quality_depends_on() -> None
     assert (read.signals[0], sample.value, sample.reason) == (table["D.x"].index, None, "maintenance")
 
 
+def test_codes_that_other_reads_wait_for_go_first_on_a_full_bus() -> None:
+    fields: Fields = {
+        "flow": {"table": "holding", "address": 0, "unit_from": {"signal": "code", "codes": {0: "1"}}},
+        "code": {"table": "holding", "address": 40, "poll": "1 h"},
+        "level": {"table": "holding", "address": 80},
+    }
+    reads, table = planned(fields)
+    assert [(table.signals[read.signals[0]].field, read.priority) for read in reads] == [
+        ("code", "high"),
+        ("flow", "normal"),
+        ("level", "normal"),
+    ]
+    together = {**fields, "code": {"table": "holding", "address": 1}}
+    assert {read.priority for read in planned(together)[0]} == {"normal"}
+
+
 @pytest.mark.parametrize("field", ["x", "c"])
 def test_a_read_back_asks_for_that_signal_alone(field: str) -> None:
     fields: Fields = {
