@@ -320,7 +320,7 @@ class ModbusBus:
         read, again_at = poll.read, None
         outcome, pdu, at, _ = result
         if outcome is REPLY:
-            if not poll.answered:
+            if not poll.answered or poll.unit.vain:
                 poll.answered = True
                 poll.unit.has_answered(read.pdu)
             poll.silent = poll.refused = poll.busy = 0

@@ -6,7 +6,7 @@ answer it begins with and how long that is, and the decoder of its values.
 """
 
 import struct
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from functools import cached_property
@@ -22,6 +22,8 @@ from drivers.modbus.codec import Number
 from drivers.modbus.parameters import Parameters
 
 READ_FUNCTION: Final[dict[Table, int]] = {Table.COIL: 1, Table.DISCRETE: 2, Table.HOLDING: 3, Table.INPUT: 4}
+MUTE_AFTER: Final = 2
+"""A read that was never answered, and was left unanswered so often, is no help in clearing up late replies."""
 _RANK: Final[dict[Priority, int]] = {"high": 0, "normal": 1, "low": 2}
 
 
@@ -108,21 +110,22 @@ class DevicePlan:
         return self._read(read.groups[:middle]), self._read(read.groups[middle:])
 
     def unlike(
-        self, start: bytes, late: Sequence[bytes], known: Collection[bytes], mute: Collection[bytes]
+        self, start: bytes, late: Sequence[bytes], known: Collection[bytes], vain: Mapping[bytes, int]
     ) -> Read | None:
         """A short read whose reply cannot begin like ``start``; ``None`` when the device has no such read.
 
         One that cannot begin like any of ``late`` either, or else what was asked last of those. If possible one that is
-        ``known`` to be answered, or a part of one; else any that is not ``mute``.
+        ``known`` to be answered, or a part of one; else any that was not left unanswered too often. ``vain``: how often
+        each was, since it was answered.
         """
         trusted = [read for read in self.probes if read.pdu in known]
         parts = [shorter for read in trusted if (shorter := self._shortened(read)) is not None]
-        others = [read for read in self.probes if read.pdu not in mute]
+        others = [read for read in self.probes if vain.get(read.pdu, 0) < MUTE_AFTER]
         tiers = [[read for read in tier if not start.startswith(read.reply_start)] for tier in (trusted, parts, others)]
         for tier in tiers:
             free = [read for read in tier if read.reply_start not in late]
             if free:
-                return min(free, key=lambda read: read.data_bytes)
+                return min(free, key=lambda read: (vain.get(read.pdu, 0), read.data_bytes))
         return max(chain(*tiers), key=lambda read: late.index(read.reply_start), default=None)
 
     def _shortened(self, read: Read) -> Read | None:

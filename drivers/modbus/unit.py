@@ -29,8 +29,6 @@ PROBE_ROUND_TRIPS: Final = 4.0
 With each probe in vain it is awaited twice as long, up to the time-out: it may have become slower.
 """
 MAX_DOUBLINGS: Final = 16
-MUTE_AFTER: Final = 2
-"""A read that was never answered, and was left unanswered so often, is no help in clearing up late replies."""
 DRAIN_TIMEOUTS: Final = 3.0
 """How many time-outs must pass before a reply is believed again, of a unit for which there is no unlike request."""
 LATEST_S: Final = 60.0
@@ -51,9 +49,9 @@ class Unit:
     """One device on a bus. ``number``: the unit it is asked as; ``accept_any``: it may answer as another.
 
     ``held_until``, on the loop's clock: it is not polled before. ``known``: read requests that it has answered;
-    others it may meet with silence because it has no such registers; ``vain``: how often those were asked. ``late``:
-    what it may still answer, in the order in which it was asked. ``unanswered``: the last written value of each signal
-    that had no reply. ``heard_at``: when it last answered.
+    others it may meet with silence because it has no such registers. ``vain``: how often each was left unanswered since
+    it was answered. ``late``: what it may still answer, in the order in which it was asked. ``unanswered``: the last
+    written value of each signal that had no reply. ``heard_at``: when it last answered.
     """
 
     device: str
@@ -90,10 +88,12 @@ class Unit:
         """
         tries = max(self.silent - DOWN_AFTER, 0)
         probes = self.plan.probes
-        known = next((read for read in probes if read.pdu in self.known), None)
-        if known is None:
+        known = [read for read in probes if read.pdu in self.known]
+        if not known:
             return probes[tries % len(probes)]
-        return known if tries % 2 == 0 else probes[tries // 2 % len(probes)]
+        if tries % 2:
+            return probes[tries // 2 % len(probes)]
+        return min(known, key=lambda read: self.vain.get(read.pdu, 0))
 
     def probe_timeout(self, full: float) -> float:
         """How long a probe is awaited, in seconds; ``full`` is the time-out of a request in order."""
@@ -129,12 +129,7 @@ class Unit:
 
     def left_unanswered(self, pdu: bytes) -> None:
         """It has not answered a read, this time."""
-        if pdu not in self.known:
-            self.vain[pdu] = self.vain.get(pdu, 0) + 1
-
-    def _mute(self) -> set[bytes]:
-        """Reads that it seems to meet with silence."""
-        return {pdu for pdu, times in self.vain.items() if times >= MUTE_AFTER}
+        self.vain[pdu] = self.vain.get(pdu, 0) + 1
 
     # -- late replies ------------------------------------------------------------------------------------------------
 
@@ -151,7 +146,7 @@ class Unit:
         ``None`` when the device has no such read: then it must be left alone until ``may_be_late`` has become false,
         ``DRAIN_TIMEOUTS`` times ``timeout`` after it was given up.
         """
-        read = self.plan.unlike(start, [one.start for one in self.late], self.known, self._mute())
+        read = self.plan.unlike(start, [one.start for one in self.late], self.known, self.vain)
         if read is None and now >= max(one.at for one in self.late) + DRAIN_TIMEOUTS * timeout:
             self.late.clear()
         return read

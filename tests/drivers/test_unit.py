@@ -3,7 +3,8 @@
 import pytest
 
 from drivers.modbus.parameters import Parameters
-from drivers.modbus.unit import DOWN_AFTER, DRAIN_TIMEOUTS, LATEST_S, MAX_LATE, MIN_PROBE_S, MUTE_AFTER, Unit
+from drivers.modbus.plan import MUTE_AFTER
+from drivers.modbus.unit import DOWN_AFTER, DRAIN_TIMEOUTS, LATEST_S, MAX_LATE, MIN_PROBE_S, Unit
 from drivers.port import DeviceStatus
 from tests.drivers.sites import Fields
 from tests.drivers.test_plan import plan_of
@@ -59,6 +60,28 @@ def test_a_slow_unit_is_awaited_by_its_slowest_round_trip(slowest: float) -> Non
     unit = silenced(unit_of(), DOWN_AFTER)
     unit.status.round_trips.extend([0.001, slowest, 0.001])
     assert unit.probe_timeout(TIMEOUT_S) == pytest.approx(min(4 * slowest, TIMEOUT_S))
+
+
+def test_a_unit_is_probed_by_what_it_answered_last() -> None:
+    unit = unit_of()
+    first, second, *_ = unit.plan.probes
+    silenced(unit, DOWN_AFTER)
+    assert unit.probe() is first
+    unit.has_answered(second.pdu)
+    assert unit.probe() is second
+    unit.has_answered(first.pdu)
+    unit.left_unanswered(first.pdu)
+    assert unit.probe() is second
+
+
+def test_every_read_of_a_unit_is_tried_when_none_helps() -> None:
+    unit = silenced(unit_of(), DOWN_AFTER)
+    unit.has_answered(unit.plan.probes[0].pdu)
+    tried = set()
+    for _ in range(2 * len(unit.plan.probes)):
+        tried.add(unit.probe().pdu)
+        silenced(unit, 1)
+    assert tried == {read.pdu for read in unit.plan.probes}
 
 
 # -- late replies ---------------------------------------------------------------------------------------------------

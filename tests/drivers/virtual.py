@@ -110,6 +110,12 @@ class Network:
         self.byte_s = line_timing(link).byte_s
         self.refuses = False
         self.wires: list[Wire] = []
+        self.exchanges: list[Exchange] = []
+
+    @property
+    def asked(self) -> bool:
+        """True while the driver awaits a reply."""
+        return any(not exchange.idle for exchange in self.exchanges)
 
     def hang_up(self) -> None:
         for wire in self.wires:
@@ -163,5 +169,6 @@ class World:
         exchange = Exchange(framing_of(link), loop, lost, in_flight, line_timing(link).silence_s)
         wire = Wire(network, exchange)
         network.wires.append(wire)
+        network.exchanges.append(exchange)
         exchange.connection_made(wire)
         return exchange
