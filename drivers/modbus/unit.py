@@ -40,7 +40,7 @@ class Unit:
     ``held_until``, on the loop's clock: it is not polled before. ``known``: read requests that it has answered;
     others it may meet with silence because it has no such registers. ``late``: beginnings of replies that may still
     come, to be minded until ``late_until``. ``unanswered``: the last written value of each signal that had no
-    reply. ``heard_at``: when it last answered.
+    reply. ``answered_at``: when it last did, by ``time.perf_counter``.
     """
 
     device: str
@@ -54,7 +54,7 @@ class Unit:
     silent: int = 0
     held_until: float = 0.0
     known: set[bytes] = field(default_factory=set)
-    heard_at: float = float("-inf")
+    answered_at: float = float("-inf")
     late: set[bytes] = field(default_factory=set)
     late_until: float = float("inf")
     unanswered: dict[int, object] = field(default_factory=dict)
