@@ -53,7 +53,7 @@ class Unit:
     ``held_until``, on the loop's clock: it is not polled before. ``known``: read requests that it has answered;
     others it may meet with silence because it has no such registers; ``vain``: how often those were asked. ``late``:
     what it may still answer, in the order in which it was asked. ``unanswered``: the last written value of each signal
-    that had no reply. ``heard_at``: when it last answered.
+    that had no reply. ``answered_at``: when it last did, by ``time.perf_counter``.
     """
 
     device: str
@@ -67,7 +67,7 @@ class Unit:
     silent: int = 0
     held_until: float = 0.0
     known: set[bytes] = field(default_factory=set)
-    heard_at: float = float("-inf")
+    answered_at: float = float("-inf")
     vain: dict[bytes, int] = field(default_factory=dict)
     late: list[_Late] = field(default_factory=list)
     unanswered: dict[int, object] = field(default_factory=dict)
