@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple, Self
 
 from config.errors import LinkError
-from config.site import ModbusLink
+from config.site import ModbusLink, ModbusTcpLink
 from drivers.modbus.command import Ask, Pause, Procedure
 from drivers.modbus.framing import Expected, FrameCounts, Framing, Reply
 from drivers.modbus.transaction import Exchange, Outcome, Result
@@ -153,7 +153,10 @@ class Probe:
 
     async def _open(self) -> tuple[Exchange, _Listening]:
         ears = _Listening(framing_of(self._link))
-        self._ears, self._exchange = ears, await connect(self._link, self._lost, ears)
+        try:
+            self._ears, self._exchange = ears, await connect(self._link, self._lost, ears)
+        except LinkError as error:
+            raise explained(error, self._link) from error
         return self._exchange, ears
 
     def _lost(self, why: str) -> None:
@@ -197,9 +200,15 @@ def _keep(done: "asyncio.Future[Result]", result: Result) -> None:
         done.set_result(result)
 
 
-def in_use(error: LinkError, port: str) -> LinkError:
-    """A serial port's error in words that say what to do."""
+def explained(error: LinkError, link: ModbusLink) -> LinkError:
+    """Why a link could not be opened, in words that say what to do."""
     text = error.message
+    if isinstance(link, ModbusTcpLink):
+        text = f"{link.host}:{link.port} cannot be reached: {text}"
+        if "refused" in text.lower():
+            text += "; nothing listens there (another --tcp-port? a gateway that takes one connection only?)"
+        return LinkError(text)
+    port = link.port
     if "lock" in text.lower() or "busy" in text.lower():
         text = f"{port} is in use by another program; 'fuser -v {port}' shows which (a controller, another tool?)"
     elif "No such file" in text:
