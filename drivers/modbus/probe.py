@@ -205,7 +205,7 @@ def explained(error: LinkError, link: ModbusLink) -> LinkError:
     text = error.message
     if isinstance(link, ModbusTcpLink):
         text = f"{link.host}:{link.port} cannot be reached: {text}"
-        if "refused" in text.lower():
+        if "refused" in text.lower() or "Connect call failed" in text:
             text += "; nothing listens there (another --tcp-port? a gateway that takes one connection only?)"
         return LinkError(text)
     port = link.port

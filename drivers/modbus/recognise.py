@@ -8,6 +8,7 @@ refused register, an impossible number, an unlisted code speak against it. Zeros
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final
 
 from config.command import Expected
@@ -143,7 +144,9 @@ def _same(reading: Reading, wanted: Expected) -> bool:
 def _shown(reading: Reading) -> str:
     value = reading.sample.value
     if value is None:
-        return f"{reading.sample.reason}"
+        return str(reading.sample.reason)
+    if reading.signal.kind == "time" and isinstance(value, int | float):
+        return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     number = isinstance(value, int | float) and not isinstance(value, bool)
     text = f"{value:.6g}" if number else str(value)
     return f"{text} {reading.signal.unit}".strip() if reading.signal.unit != "1" else text

@@ -163,12 +163,12 @@ def _show(answer: dict[str, Any], *, show_all: bool) -> None:
         "identified": "it is",
         "likely": "most likely it is",
         "doubtful": "nothing stands out; nearest is",
-        "none": "no known profile fits; nearest is",
+        "none": "no known profile fits",
     }
     best = answer["profiles"][0]
+    name = f" [bold]{best['name']}[/] ({best['title']})" if answer["verdict"] != "none" else ""
     console.print(
-        f"unit {answer['unit']} at {answer['at']}, {answer['requests']} requests: {said[answer['verdict']]} "
-        f"[bold]{best['name']}[/] ({best['title']})",
+        f"unit {answer['unit']} at {answer['at']}, {answer['requests']} requests: {said[answer['verdict']]}{name}",
         soft_wrap=True,
     )
     for one in answer["profiles"] if show_all else answer["profiles"][:SHOWN]:

@@ -139,12 +139,21 @@ def demo(
 
 
 @app.command()
-def status(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
+def status(
+    links: Annotated[bool, typer.Option("--links", help="links and devices alone, with errors in full")] = False,
+    state: State = DEFAULT_STATE,
+    as_json: Json = False,
+) -> None:
     """Links, dispensers, guards, alarms, uplink and store on one screen."""
-    from edge.cli.show import show_status
+    from edge.cli.show import show_links, show_status
 
     answer = _ask(state, {"op": "status"}) | {"forwarder": _forwarder_status(state)}
-    _print_json(answer) if as_json else show_status(answer)
+    if as_json:
+        _print_json({"links": answer["links"]} if links else answer)
+    elif links:
+        show_links(answer)
+    else:
+        show_status(answer)
 
 
 @app.command()

@@ -244,7 +244,7 @@ def _show_places(answers: Sequence[dict[str, Any]], wanted: Wanted) -> None:
         took = f", {answer['round_trip_s'] * 1000:.0f} ms" if answer["outcome"] == "reply" else ""
         console.print(f"{head}{count}{took}{beside}", style="bold", highlight=False)
         if answer["outcome"] != "reply":
-            console.print(f"  {answer['error']}{_advice(answer)}", style="red", highlight=False)
+            console.print(f"  {answer['error']}{_advice(answer)}", style="red", highlight=False, soft_wrap=True)
         else:
             console.print(_bits(answer) if answer["table"] in ("coil", "discrete") else _registers(answer))
 
@@ -314,7 +314,7 @@ def _show_found(found: dict[str, Any]) -> None:
     if not found["blocks"]:
         console.print("no register answers at the places that were tried; the maker's table is needed")
     console.print(found["said"], soft_wrap=True)
-    for block in found["blocks"][:1]:
+    for block in sorted(found["blocks"], key=lambda one: -one["count"])[:1]:
         place = f"{block['table']} {block['first']} {block['count']}"
         console.print(f"next: penstock decode ... {place} --expect 'what the display shows'", soft_wrap=True)
 

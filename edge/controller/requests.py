@@ -143,7 +143,9 @@ class Requests:
     def _link(self, name: str) -> dict[str, Any]:
         status = next(driver.status() for driver in self._controller.drivers if driver.name == name)
         link = self._controller.loaded.site.links[name]
-        return {"type": link.type, "address": link_address(link), **status.to_json()}
+        signals = self._controller.loaded.signals
+        load = self._controller.image[signals.index[f"{name}.bus_load"]].number
+        return {"type": link.type, "address": link_address(link), "bus_load": load, **status.to_json()}
 
     def _dispenser(self, index: int) -> dict[str, Any]:
         controller = self._controller
