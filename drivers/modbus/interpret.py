@@ -155,7 +155,7 @@ def _texts(data: bytes) -> Iterator[Interpretation]:
                 end += 1
             text = read_text(data[2 * begin : 2 * end], order, "ascii") if end > begin else None
             if text is not None and len(text) >= SHORTEST_TEXT and sum(c.isalnum() for c in text) >= SHORTEST_TEXT - 1:
-                score = min(0.45 + 0.05 * len(text), 0.95) - (0.05 if swapped else 0.0)
+                score = min(0.45 + 0.05 * len(text), 0.95) - (0.03 if swapped else 0.0)
                 yield Interpretation(begin, Encoding.STRING, order, end - begin, text, score, "printable characters")
             begin = end + 1
 
@@ -322,7 +322,7 @@ _UNIT_COST: Final = 0.9
 def _as_shown(one: Interpretation, shown: Displayed) -> Iterator[Match]:
     """The ways in which one reading alone shows it."""
     assert not isinstance(one.value, str)
-    base = -_TYPE_COST.get(one.type, 0.0) - _ORDER_COST[one.order] - _one_register_cost(one)
+    base = -_TYPE_COST.get(one.type, 0.0) - _ORDER_COST[one.order] - _one_register_cost(one) - _width_cost(one, shown)
     for symbol, factor, offset, said in _units(shown):
         for scale in _SCALES:
             value = one.value * scale * factor + offset
@@ -350,6 +350,14 @@ def _few_digits(one: Interpretation) -> float:
 
 
 _MOST_FOR_FEW_DIGITS: Final = 1.5
+
+
+def _width_cost(one: Interpretation, shown: Displayed) -> float:
+    """A number that would fit one register is taken for one, but a total for one that has room to grow."""
+    if one.type not in INTEGERS or not isinstance(one.value, int) or abs(one.value) > 0xFFFF:
+        return 0.0
+    grows = shown.unit and unit(shown.unit).kind in ("volume", "energy")
+    return 0.2 if (one.registers == 1) is bool(grows) else 0.0
 
 
 def _scale(scale: float, factor: float, symbol: str) -> float:

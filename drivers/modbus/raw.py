@@ -19,7 +19,8 @@ MAX_WRITE_BITS: Final = 1968
 """What fits one request (MODBUS Application Protocol V1.1b3, 6.1 to 6.4, 6.11, 6.12)."""
 ADDRESSES: Final = 0x10000
 
-_REFERENCE: Final = re.compile(r"([0134])[xX:]?(\d{4,5})")
+_REFERENCE: Final = re.compile(r"(0:?|[134][xX:]?)(\d{4,5})")
+"""``0x0017`` is left out: it is a hexadecimal number."""
 _TABLE_OF_DIGIT: Final = {"0": Table.COIL, "1": Table.DISCRETE, "3": Table.INPUT, "4": Table.HOLDING}
 DIGIT_OF_TABLE: Final = {table: digit for digit, table in _TABLE_OF_DIGIT.items()}
 """The digit by which vendors' tables name a data table: 4 is holding."""
@@ -76,7 +77,7 @@ def reference(text: str) -> tuple[Table, int] | None:
     match = _REFERENCE.fullmatch(text)
     if match is None or not 1 <= int(match[2]) <= ADDRESSES:
         return None
-    return _TABLE_OF_DIGIT[match[1]], int(match[2]) - 1
+    return _TABLE_OF_DIGIT[match[1][0]], int(match[2]) - 1
 
 
 def as_reference(table: Table, address: int) -> str:
@@ -106,7 +107,7 @@ def write_pdu(table: Table, address: int, values: Sequence[int], writing: Writin
     coils = table is Table.COIL
     most = MAX_WRITE_BITS if coils else MAX_WRITE_REGISTERS
     if table not in (Table.COIL, Table.HOLDING):
-        raise DeviceError(f"a {table} cannot be written: only coils and holding registers can")
+        raise DeviceError(f"{table} cannot be written: only coils and holding registers can")
     if not 1 <= len(values) <= most:
         raise DeviceError(f"{len(values)} values: one Modbus write takes 1 to {most}")
     if not 0 <= address <= ADDRESSES - len(values):

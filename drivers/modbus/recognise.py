@@ -91,7 +91,7 @@ def _witness(reading: Reading) -> tuple[float, str]:
     signal, sample = reading.signal, reading.sample
     definition = modbus(signal)
     if not any(sample.raw):
-        return (0.1, "reads zero") if sample.quality is Quality.GOOD else (-0.3, "zeros, which it cannot read")
+        return (0.05, "reads zero") if sample.quality is Quality.GOOD else (-0.3, "zeros, which it cannot read")
     if definition.type is Encoding.BOOL:
         return 0.02, "is on or off"
     if sample.quality is Quality.BAD:

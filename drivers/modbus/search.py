@@ -100,10 +100,13 @@ def thorough_questions(profiles: Iterable[ModbusProfile]) -> list[Place]:
 
 
 def smallest(profile: ModbusProfile) -> Place:
-    """The smallest signal of an instrument that it certainly has."""
-    _, signal = min(
-        ((name, signal) for name, signal in profile.signals.items() if signal.readable),
-        key=lambda item: (item[1].registers, item[1].table in BIT_TABLES),
+    """The smallest thing that an instrument surely has and gives by itself."""
+    readable = {name: signal for name, signal in profile.signals.items() if signal.readable}
+    bound = {other for signal in readable.values() for other in signal.together()}
+    alone = [signal for name, signal in readable.items() if not signal.together() and name not in bound]
+    signal = min(
+        alone or readable.values(),
+        key=lambda signal: (signal.registers, bool(signal.parts), signal.table in BIT_TABLES),
     )
     return Place(signal.table, signal.address - profile.base, signal.registers)
 
@@ -194,7 +197,10 @@ class Search:
 
 
 class Overheard(NamedTuple):
-    """What came beside a reply: an ``echo`` of the request, whole frames of ``units``, ``rubbish`` bytes."""
+    """What was heard: an ``echo`` of the request, whole frames of ``units``, ``rubbish`` bytes.
+
+    What a gateway says for a unit that is silent is no frame of that unit.
+    """
 
     echo: bool
     units: tuple[int, ...]
@@ -210,12 +216,16 @@ def overheard(heard: bytes, sent: bytes, *, tcp: bool) -> Overheard:
     while rest:
         length = _tcp_frame(rest) if tcp else _rtu_frame(rest)
         if length:
-            units.append(rest[MBAP_BYTES - 1] if tcp else rest[0])
+            unit, pdu = (rest[MBAP_BYTES - 1], rest[MBAP_BYTES:length]) if tcp else (rest[0], rest[1 : length - 2])
+            units += [] if pdu[0] & 0x80 and pdu[1:] in _OF_GATEWAYS else [unit]
             rest = rest[length:]
         else:
             rubbish += 1
             rest = rest[1:]
     return Overheard(echo, tuple(units), rubbish)
+
+
+_OF_GATEWAYS: Final = (bytes((GATEWAY_PATH,)), bytes((GATEWAY_SILENT,)))
 
 
 def _tcp_frame(data: bytes) -> int:
@@ -343,7 +353,8 @@ _SILENT_LINE: Final = [
     "nothing at all was heard. Look at, in this order: is the instrument powered, is Modbus switched on in its menu;",
     "  A and B (+ and -) swapped: makers name them either way, so try it; ground of both ends connected;",
     "  the right port and RS-485 mode of the adapter (not RS-232); 120 ohm at both ends of a long line;",
-    "  its speed, parity and address in its menu (--baud, --parity, --units); a slow one needs --timeout 1",
+    "  its speed, parity and address in its menu (--baud, --parity, --units); a slow one needs --timeout 1;",
+    "  some say nothing to registers that they have not: --thorough asks for those of all known instruments",
 ]
 _SILENT_TCP: Final = [
     "the connection opens and nobody answers: a converter that passes serial frames on needs --rtu;",

@@ -51,7 +51,7 @@ def decode(
     every: Annotated[float, typer.Option("--every", help="with --watch: seconds between readings", min=0.05)] = 1.0,
     name: Annotated[str, typer.Option("--name", help="the signal's name in the line for the profile")] = "value",
     table: Annotated[str, typer.Option("--table", help="with BYTES: the table they stand in")] = "holding",
-    address: Annotated[int, typer.Option("--address", help="with BYTES: the address of the first register")] = 0,
+    address: Annotated[str, typer.Option("--address", help="with BYTES: the address of the first register")] = "0",
     show_all: Annotated[bool, typer.Option("--all", help="every reading, also the unlikely")] = False,
     unit: Unit = None,
     as_json: Json = False,
@@ -111,8 +111,10 @@ def _displayed(expect: str, tolerance: str) -> "Displayed | None":
         raise typer.BadParameter(f"--expect '{expect}' is not {error}") from error
 
 
-def _bytes(words: Sequence[str], table: str, address: int, target: Target) -> Block | None:
+def _bytes(words: Sequence[str], table: str, address: str, target: Target) -> Block | None:
     """The bytes that the words are, ``None`` when they are a place to read."""
+    from drivers.modbus.raw import number
+
     text = "".join(words).replace(" ", "").replace(",", "").replace(":", "")
     text = text[2:] if text[:2] in ("0x", "0X") else text
     if target.by_hand or not _HEX.fullmatch(text):
@@ -122,7 +124,7 @@ def _bytes(words: Sequence[str], table: str, address: int, target: Target) -> Bl
     data, said = payload(bytes.fromhex(text))
     if len(data) % 2:
         raise typer.BadParameter(f"{len(data)} bytes are no whole registers: a register has two")
-    return Block(table, address, data, said)
+    return Block(table, number(address), data, said)
 
 
 def payload(data: bytes) -> tuple[bytes, str]:

@@ -152,6 +152,8 @@ class _Scanner:
         self._first = first
         self._all_units = all_units
         self._shown_at = 0.0
+        self._left_s = 0.0
+        self._timings: dict[Any, Any] = {}
 
     async def run(self) -> None:
         from edge.cli.session import progress
@@ -163,25 +165,47 @@ class _Scanner:
                 if probe is None or one.setting != setting:
                     if probe is not None:
                         await probe.__aexit__()
+                    else:
+                        self._announce()
                     probe, setting = await self._open(one), one.setting
-                self._show_progress(one, probe)
+                self._show_progress(one)
                 found = self._log.note(one, await self._ask(probe, one))
+                self._left_s -= self._timeout(one)
                 if self._heard(found):
                     return
+                if found is not None:
+                    self._left_s = sum(self._timeout(other) for other in self._search.left(one))
         finally:
             progress("")
             if probe is not None:
                 await probe.__aexit__()
 
+    def _announce(self) -> None:
+        """Says before how long it may take: everything that stays silent costs its whole time-out."""
+        from edge.cli.session import remark
+
+        tries = list(self._search.left(None))
+        self._left_s = sum(self._timeout(one) for one in tries)
+        remark(f"{len(tries)} requests if nobody answers, at most {duration(self._left_s)}; the likely ones first")
+
+    def _timeout(self, one: "Try") -> float:
+        from drivers.modbus.transport import line_timing
+
+        if one.setting not in self._timings:
+            self._timings[one.setting] = line_timing(self._link_at(one))
+        ask, waited = one.question.ask, float(self._link.timeout)
+        return float(self._timings[one.setting].transfer_s(len(ask.pdu), ask.reply_bytes)) + waited
+
+    def _link_at(self, one: "Try") -> Any:
+        if one.setting is None:
+            return self._link
+        update = {"baudrate": one.setting.baudrate, "parity": one.setting.parity, "stopbits": one.setting.stopbits}
+        return self._link.model_copy(update=update)
+
     async def _open(self, one: "Try") -> "Probe":
         from drivers.modbus.probe import Probe
 
-        link = self._link
-        if one.setting is not None:
-            update = {"baudrate": one.setting.baudrate, "parity": one.setting.parity, "stopbits": one.setting.stopbits}
-            link = link.model_copy(update=update)
-        probe = Probe(link)
-        return await probe.__aenter__()
+        return await Probe(self._link_at(one)).__aenter__()
 
     async def _ask(self, probe: "Probe", one: "Try") -> "Answer":
         return await probe.ask(one.unit, one.question.ask, any_unit=one.unit == 0)
@@ -196,14 +220,14 @@ class _Scanner:
             return True
         return self._first
 
-    def _show_progress(self, one: "Try", probe: "Probe") -> None:
+    def _show_progress(self, one: "Try") -> None:
         from edge.cli.session import progress
 
         now = time.monotonic()
         if now - self._shown_at < PROGRESS_S or not sys.stderr.isatty():
             return
         self._shown_at = now
-        left = sum(probe.timeout(other.question.ask, 0.0) for other in self._search.left(one))
+        left = max(self._left_s, 0.0)
         at = f" at {one.setting}" if one.setting is not None else ""
         progress(f"unit {one.unit}{at}; {len(self._log.found)} found; at most {duration(left)} left; Ctrl-C ends it")
 
@@ -314,7 +338,7 @@ def _show(answer: dict[str, Any]) -> None:
         for heading in ("unit", *(["port set to"] if settings else []), "round trip", "answered"):
             table.add_column(heading)
         for one in answer["units"]:
-            trip = f"{one['round_trip_s'] * 1000:.0f} ms" if one["round_trip_s"] is not None else "late"
+            trip = f"{one['round_trip_s'] * 1000:.3g} ms" if one["round_trip_s"] is not None else "late"
             table.add_row(str(one["unit"]), *([one["setting"] or ""] if settings else []), trip, one["says"])
         console.print(table, soft_wrap=True)
     ended = " (broken off)" if answer["interrupted"] else ""
