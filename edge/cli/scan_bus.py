@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -96,8 +97,10 @@ async def _scan(
     profiles = list(shipped_profiles().values())
     running = await running_controller(target.state)
     site = load_site(target.site) if target.site is not None else None
+    # Several speeds may be wanted; where it leads is the same for all of them.
+    whither = replace(target, baud="", parity="")
     if target.by_hand:
-        shared = shared_link(running, link_of(target))
+        shared = shared_link(running, link_of(whither))
         name = shared or name
     elif name is None:
         raise DeviceError("which bus? --port /dev/ttyUSB0, --host 10.0.0.5, or a link of the site")
@@ -110,7 +113,7 @@ async def _scan(
         await _scan_shared(target, running, shared, units, log, summary, first=first, thorough=thorough)
         return
     if target.by_hand:
-        link = link_of(target, timeout=SERIAL_TIMEOUT_S if target.host is None else TCP_TIMEOUT_S)
+        link = link_of(whither, timeout=SERIAL_TIMEOUT_S if target.host is None else TCP_TIMEOUT_S)
         tried = (
             [None] if target.host is not None else settings(profiles, target.bauds(), target.parities(), _stop(target))
         )
