@@ -391,7 +391,7 @@ class Field:
             why = f"{tag} is an OPC UA server; 'penstock why {tag}.SIGNAL' shows its values"
             raise _Refused("refused", f"{why}, and only Modbus devices are read and written by hand")
         assert settings.unit is not None
-        signals = self._loaded.signals.by_device()[tag]
+        signals = self._loaded.signals.by_device[tag]
         reader = DeviceReader(signals, profile, ZoneInfo(site.site.timezone))
         return _Device(tag, settings.link, settings.unit, profile, reader)
 

@@ -144,12 +144,7 @@ class ModbusBus:
             self._by_hand[number] = by_hand(number, next(known, None))
 
         def once() -> Procedure:
-            before = unit.status.last_error
             result = yield ask
-            if result.outcome is Outcome.EXCEPTION:
-                # That a person asked in vain is no fault of the device.
-                unit.status.exceptions -= 1
-                unit.status.last_error = before
             if not heard.done():
                 heard.set_result(result)
             yield WriteResult(True, None)

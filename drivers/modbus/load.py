@@ -50,7 +50,7 @@ def serial_loads(loaded: LoadedSite) -> list[LinkLoad]:
         if not timing.byte_s:
             continue
         devices: list[DeviceLoad] = []
-        for tag, signals in loaded.signals.by_device().items():
+        for tag, signals in loaded.signals.by_device.items():
             profile = loaded.profiles[tag]
             if loaded.site.devices[tag].link != name or not isinstance(profile, ModbusProfile):
                 continue

@@ -11,7 +11,7 @@ from config.errors import LinkError
 from config.site import ModbusLink, ModbusTcpLink
 from drivers.modbus.command import Ask, Pause, Procedure
 from drivers.modbus.framing import Expected, FrameCounts, Framing, Reply
-from drivers.modbus.transaction import Exchange, Outcome, Result
+from drivers.modbus.transaction import Exchange, Outcome, Request, Result
 from drivers.modbus.transport import connect, framing_of, has_transaction_ids, line_timing
 from drivers.port import WriteResult
 
@@ -103,7 +103,7 @@ class Probe:
             before = ears.take()
             done: asyncio.Future[Result] = loop.create_future()
             expected = Expected(None if any_unit else unit, ask.start, ask.reply_bytes)
-            exchange.request(unit, ask.pdu, expected, timeout, _keep, done)
+            exchange.request(unit, Request(ask.pdu, expected, timeout), _keep, done)
             try:
                 result = await done
             except asyncio.CancelledError:

@@ -20,6 +20,7 @@ from drivers.modbus.parameters import Parameters
 from drivers.modbus.plan import DevicePlan
 from drivers.modbus.probe import Probe
 from drivers.modbus.transaction import Result
+from drivers.modbus.unit import BROADCAST
 from drivers.port import WriteResult
 from edge.field import Field, Record
 from edge.log import configure_logging
@@ -48,7 +49,7 @@ class ProbeBus:
             return (await self._probe.ask(unit, ask)).result
         settings, profile = self._of(tag)
         # Nobody is unit 0: who answers to it has a number of its own.
-        any_unit = settings.accept_any_unit or unit == 0
+        any_unit = settings.accept_any_unit or unit == BROADCAST
         return (await self._probe.ask(unit, ask, profile.limits.response_delay, any_unit=any_unit)).result
 
     async def write(self, signal: Signal, value: Value) -> WriteResult:
@@ -80,24 +81,37 @@ class ProbeBus:
 
     def _commands(self, tag: str, left: list[str]) -> DeviceCommands:
         """What may be done to a device; ``left`` takes what a command should have led to and has not."""
-        _, profile = self._of(tag)
-        signals = self._loaded.signals.by_device()[tag]
+        settings, profile = self._of(tag)
+        signals = self._loaded.signals.by_device[tag]
         zone = ZoneInfo(self._loaded.site.site.timezone)
         plan = DevicePlan(signals, profile, zone, Parameters(lambda field, before, now: None))
         return DeviceCommands(
-            signals, profile, plan, lambda read, samples: None, lambda signal, seen: left.append(seen) if seen else None
+            signals,
+            profile,
+            plan,
+            lambda read, samples: None,
+            lambda signal, seen: left.append(seen) if seen else None,
+            answers=not _is_everybody(settings),
         )
 
     async def _carry_out(self, tag: str, steps: Procedure) -> WriteResult:
         settings, profile = self._of(tag)
         assert settings.unit is not None
+        if settings.unit == BROADCAST and not settings.broadcast_writes:
+            why = "unit 0 is every device of the bus; say 'broadcast_writes: true' if that is meant"
+            return WriteResult(False, None, why)
         return await self._probe.carry_out(
             settings.unit,
             steps,
             profile.limits.response_delay,
-            broadcast=settings.unit == 0 and settings.broadcast_writes,
+            broadcast=_is_everybody(settings),
             any_unit=settings.accept_any_unit,
         )
+
+
+def _is_everybody(settings: Device) -> bool:
+    """True for a device that stands for every one of its bus."""
+    return settings.unit == BROADCAST and settings.broadcast_writes
 
 
 @contextlib.asynccontextmanager

@@ -53,6 +53,26 @@ async def test_the_silence_of_strangers_neither_ends_the_connection_nor_spoils_a
             assert status.devices["D-1"].timeouts == 0
 
 
+async def test_what_a_device_says_nothing_to_does_not_take_it_down(tmp_path: Path) -> None:
+    async with fault_server() as server:
+
+        def behave(request: Request, replier: Replier) -> None:
+            if request.function != 4:
+                replier.reply(request, server.devices.answer(request))
+
+        server.devices.registers[1, 0] = 42
+        server.devices.behave(behave)
+        async with driving(site_of(tmp_path, {"bus": tcp_link(server.port)}, {"D-1": device("bus", 1)})) as drivers:
+            await until(lambda: drivers.readings.is_good("D-1.level", 42))
+            for address in range(4):
+                result = await bus_of(drivers).ask(1, Place(Table.INPUT, address, 1).ask)
+                assert result.outcome is Outcome.TIMEOUT
+            await drivers.readings.more("D-1.level")
+            assert all(sample.good for sample in drivers.readings.of["D-1.level"])
+            status = drivers.links["bus"].status()
+            assert (status.connects, status.devices["D-1"].online, status.devices["D-1"].timeouts) == (1, True, 0)
+
+
 async def test_a_refusal_that_a_person_got_is_no_fault_of_the_device(tmp_path: Path) -> None:
     async with fault_server() as server:
 
