@@ -274,7 +274,8 @@ def matches(found: Iterable[Interpretation], shown: Displayed) -> list[Match]:
     best: dict[tuple[object, ...], Match] = {}
     for match in every:
         fraction = match.fraction.reading[:3] if match.fraction is not None else None
-        key = (*match.reading[:3], fraction)
+        # A total with its decimals is the same in one register as in two of which the upper is zero.
+        key = (*match.reading[:3], None) if fraction is None else (match.reading.offset, match.value, fraction)
         if key not in best or match.rank > best[key].rank:
             best[key] = match
     return sorted(best.values(), key=lambda match: (-match.rank, match.reading.offset))

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 SHOWN: Final = 12
 """Readings shown without ``--all``."""
 SHOWN_MATCHES: Final = 5
+FAR_BEHIND: Final = 2.5
+"""Decimal digits by which a match may explain less than the best and still be shown."""
 CLOSE_RANKS: Final = 0.35
 """Decimal digits by which the best match must explain more than the next one to be the one."""
 MIN_WATCHED: Final = 3
@@ -323,7 +325,8 @@ def _show_matches(answer: dict[str, Any], *, show_all: bool) -> None:
     table = Table(box=None, padding=(0, 1))
     for heading in ("address", "type", "order", "reads", "how", *(["moves"] if hits[0]["moves"] else [])):
         table.add_column(heading)
-    for hit in hits if show_all else hits[:SHOWN_MATCHES]:
+    near = [hit for hit in hits[:SHOWN_MATCHES] if hit["rank"] >= hits[0]["rank"] - FAR_BEHIND]
+    for hit in hits if show_all else near:
         address, kind = str(hit["address"]), hit["type"]
         if hit["fraction"] is not None:
             address += f" + {hit['fraction']['address']}"

@@ -218,7 +218,8 @@ def shown_value(signal: dict[str, Any]) -> str:
     if signal["kind"] == "time":
         return datetime.fromtimestamp(value).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, float):
-        value = f"{value:.10g}"
+        # A float32 has no more digits than these; a total of whole numbers and decimals has.
+        value = f"{value:.{7 if 'float32' in signal['place'] else 10}g}"
     return f"{value} {signal['unit']}".strip() if signal["unit"] != "1" else str(value)
 
 
@@ -307,10 +308,8 @@ def _show_found(found: dict[str, Any]) -> None:
     from edge.cli.show import console
 
     for block in found["blocks"]:
-        console.print(
-            f"{block['table']} {block['first']} to {block['last']}: {block['count']} registers  {block['data']}",
-            soft_wrap=True,
-        )
+        many = f" to {block['last']}, {block['count']} registers" if block["count"] > 1 else ""
+        console.print(f"{block['table']} {block['first']}{many}: {block['data']}", soft_wrap=True, highlight=False)
     if not found["blocks"]:
         console.print("no register answers at the places that were tried; the maker's table is needed")
     console.print(found["said"], soft_wrap=True)

@@ -119,12 +119,26 @@ async def session(
 
 
 async def running_controller(state: Path) -> dict[str, Any] | None:
-    """The status of the controller that runs in a state directory, ``None`` when none answers there."""
+    """The status of the controller that runs in a state directory, ``None`` when none answers there.
+
+    Raises ``LinkError`` for a directory in which one may run unseen: its buses are not to be used beside it.
+    """
+    _check_open(state)
     try:
         answer = await rpc.call(state, {"op": "status"})
     except LinkError:
         return None
     return answer if answer.get("ok") else None
+
+
+def _check_open(state: Path) -> None:
+    socket = state / rpc.SOCKET_NAME
+    closed = state.is_dir() and not os.access(state, os.X_OK)
+    if closed or (state.is_dir() and socket.exists() and not os.access(socket, os.W_OK)):
+        raise LinkError(
+            f"{state} is not open to you, and a controller may run there: put yourself into its group "
+            f"(ls -ld {state}; mostly 'penstock'), or say another --state if this is not the gateway"
+        )
 
 
 def shared_link(running: dict[str, Any] | None, link: ModbusLink) -> str | None:

@@ -23,7 +23,9 @@ class Target:
         Path | None,
         typer.Option("--site", help="the site file; without it the controller that runs in --state is asked"),
     ] = None
-    state: Annotated[Path, typer.Option("--state", help="the state directory", envvar="PENSTOCK_STATE")] = DEFAULT_STATE
+    state: Annotated[
+        Path, typer.Option("--state", help="the state directory", envvar="PENSTOCK_STATE", readable=False)
+    ] = DEFAULT_STATE
     port: Annotated[str | None, typer.Option("--port", help="a serial port, such as /dev/ttyUSB0")] = None
     baud: Annotated[str, typer.Option("--baud", help="its speed [default: 9600]", show_default=False)] = ""
     parity: Annotated[str, typer.Option("--parity", help="N, E or O [default: N]", show_default=False)] = ""

@@ -2,6 +2,7 @@
 
 import math
 import os
+import time
 import uuid
 from typing import Any, Final
 
@@ -56,6 +57,7 @@ class Requests:
     def __init__(self, controller: Controller, ledger: Ledger) -> None:
         self._controller = controller
         self._ledger = ledger
+        self._began = time.monotonic()
         buses: dict[str, Bus] = {
             driver.name: PolledBus(driver) for driver in controller.drivers if isinstance(driver, ModbusBus)
         }
@@ -145,6 +147,9 @@ class Requests:
         link = self._controller.loaded.site.links[name]
         signals = self._controller.loaded.signals
         load = self._controller.image[signals.index[f"{name}.bus_load"]].number
+        if load is None:
+            # Until there are figures of a period: since the start.
+            load = round(min(100.0 * status.busy_s / max(time.monotonic() - self._began, 1e-3), 100.0), 1)
         return {"type": link.type, "address": link_address(link), "bus_load": load, **status.to_json()}
 
     def _dispenser(self, index: int) -> dict[str, Any]:

@@ -7,9 +7,14 @@ import json
 import sys
 from typing import Any, NamedTuple
 
+import structlog
+
 from edge.cli.main import main
 
 DEADLINE_S = 60.0
+
+# What runs beside the command in this process must not log into what the command prints.
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
 
 
 class Done(NamedTuple):
