@@ -19,6 +19,8 @@ DRAIN_TIMEOUTS: Final = 3.0
 """A unit that left a request unanswered is not asked what its late reply would answer before so many time-outs."""
 BROADCAST_PAUSE_S: Final = 0.2
 """What devices get to carry out a broadcast (MODBUS over Serial Line V1.02, 2.4.1: 100 to 200 ms)."""
+LONGEST_TALK_S: Final = 1.0
+"""A line that is never silent is not waited for longer: the longest frame takes less at 4,800 baud."""
 MAX_HEARD: Final = 1024
 """Bytes kept of what is heard during one request: four of the longest frames."""
 
@@ -169,13 +171,17 @@ class Probe:
         """Waits for the silence that the line needs, and until no late reply can be taken for the next one's."""
         loop = asyncio.get_running_loop()
         ready = self._quiet_until
-        if self._exchange is not None:
-            ready = max(ready, self._exchange.last_byte_at + self._timing.silence_s)
         for one in list(self._late) if any_unit else [unit]:
             if start in self._late.get(one, ()):
                 ready = max(ready, self._late_until[one])
                 del self._late[one]
         await asyncio.sleep(max(ready - loop.time(), 0.0))
+        patience = loop.time() + LONGEST_TALK_S
+        while self._exchange is not None and loop.time() < patience:
+            left = self._exchange.last_byte_at + self._timing.silence_s - loop.time()
+            if left <= 0:
+                return
+            await asyncio.sleep(left)
 
     def _note(self, unit: int, start: bytes, result: Result, timeout: float) -> None:
         """A device answers in order: a reply shows that none to an earlier request will come."""

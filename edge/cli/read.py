@@ -16,7 +16,9 @@ from edge.cli.target import Target, takes_target
 BESIDE: Final = (-1, 0, 1)
 """Vendors' tables are off by one, one way or the other."""
 
-Unit = Annotated[int | None, typer.Option("--unit", help="the Modbus unit, of a link or of --port or --host")]
+Unit = Annotated[
+    int | None, typer.Option("--unit", help="the Modbus unit, of a link or of --port or --host", min=0, max=255)
+]
 Json = Annotated[bool, typer.Option("--json", help="answer as JSON")]
 Profile = Annotated[
     str | None, typer.Option("--profile", help="the profile (name or file) of what --port or --host leads to")

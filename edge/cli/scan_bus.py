@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -87,56 +88,76 @@ async def _scan(
     thorough: bool,
 ) -> None:
     """Searches into ``log``; what was looked at, in words, goes into ``summary``."""
-    from config.errors import DeviceError, LinkError
-    from config.load import load_site
-    from drivers.modbus.search import UNITS, Search, settings
-    from edge.cli.by_hand import link_of, shipped_profiles
+    from drivers.modbus.search import UNITS, Search
+    from edge.cli.by_hand import shipped_profiles
     from edge.cli.direct import alone
-    from edge.cli.session import remark, running_controller, shared_link
+    from edge.cli.session import remark, running_controller
 
-    profiles = list(shipped_profiles().values())
     running = await running_controller(target.state)
-    site = load_site(target.site) if target.site is not None else None
-    # Several speeds may be wanted; where it leads is the same for all of them.
-    whither = replace(target, baud="", parity="")
-    if target.by_hand:
-        shared = shared_link(running, link_of(whither))
-        name = shared or name
-    elif name is None:
-        raise DeviceError("which bus? --port /dev/ttyUSB0, --host 10.0.0.5, or a link of the site")
-    elif site is not None and running is not None and running["site"] == site.site.site.id:
-        shared = name
-    else:
-        shared = name if running is not None and site is None else None
+    shared = _lent(target, name, running)
     if shared is not None:
         assert running is not None
         await _scan_shared(target, running, shared, units, log, summary, first=first, thorough=thorough)
         return
-    if target.by_hand:
-        link = link_of(whither, timeout=SERIAL_TIMEOUT_S if target.host is None else TCP_TIMEOUT_S)
-        tried = (
-            [None] if target.host is not None else settings(profiles, target.bauds(), target.parities(), _stop(target))
-        )
-    else:
-        if site is None:
-            raise LinkError(f"no controller runs in {target.state}: say --site FILE, or --port or --host")
-        if name not in site.site.links:
-            raise DeviceError(f"there is no link '{name}' in {target.site}; there are {', '.join(site.site.links)}")
-        described = site.site.links[name]
-        if described.type == "opcua":
-            raise DeviceError(f"{name} is an OPC UA session, not a bus")
-        link, tried = described, [None]
-        if described.type == "modbus-rtu" and (target.baud or target.parity):
-            tried = settings(profiles, target.bauds(), target.parities(), _stop(target))
-    tcp = link.type == "modbus-tcp" and link.framing == "tcp"
-    log.tcp = tcp
-    chosen = units or [*UNITS, *([0, 255] if tcp else [0])]
+    profiles = list(shipped_profiles().values())
+    link, tried = _bus(target, name, profiles)
+    log.tcp = link.type == "modbus-tcp" and link.framing == "tcp"
+    chosen = units or [*UNITS, *([0, 255] if log.tcp else [0])]
     search = Search(profiles, tried, chosen, tcp=link.type == "modbus-tcp", thorough=thorough)
     summary["where"] = f"{link.host}:{link.port}" if link.type == "modbus-tcp" else link.port
     summary["serial"] = link.type == "modbus-rtu"
-    with alone(target.state, must=False) as said:
+    # Where a controller runs, this is none of its buses.
+    with alone(target.state, must=False) if running is None else nullcontext("") as said:
         remark(said)
         await _Scanner(link, search, log, first=first, all_units=not units).run()
+
+
+def _lent(target: Target, name: str | None, running: dict[str, Any] | None) -> str | None:
+    """The link of the running controller that is to be searched, ``None`` for a bus that is nobody's."""
+    from config.errors import DeviceError, LinkError
+    from config.load import load_site
+    from edge.cli.by_hand import link_of
+    from edge.cli.session import shared_link
+
+    if target.by_hand:
+        return shared_link(running, link_of(_whither(target)))
+    if name is None:
+        raise DeviceError("which bus? --port /dev/ttyUSB0, --host 10.0.0.5, or a link of the site")
+    if running is None:
+        if target.site is None:
+            raise LinkError(f"no controller runs in {target.state}: say --site FILE, or --port or --host")
+        return None
+    if target.site is not None and (site := load_site(target.site).site.site.id) != running["site"]:
+        raise LinkError(f"the controller in {target.state} runs site {running['site']}, not {site}")
+    return name
+
+
+def _bus(target: Target, name: str | None, profiles: Any) -> tuple[Any, list[Any]]:
+    """The link to open, and the settings to try on it: ``None`` for those that it has."""
+    from config.errors import DeviceError
+    from config.load import load_site
+    from drivers.modbus.search import settings
+    from edge.cli.by_hand import link_of
+
+    if target.by_hand:
+        link: Any = link_of(_whither(target), timeout=SERIAL_TIMEOUT_S if target.host is None else TCP_TIMEOUT_S)
+        serial = target.host is None
+    else:
+        assert target.site is not None
+        assert name is not None
+        links = load_site(target.site).site.links
+        if name not in links:
+            raise DeviceError(f"there is no link '{name}' in {target.site}; there are {', '.join(links)}")
+        link = links[name]
+        if link.type == "opcua":
+            raise DeviceError(f"{name} is an OPC UA session, not a bus")
+        serial = link.type == "modbus-rtu" and bool(target.baud or target.parity)
+    return link, settings(profiles, target.bauds(), target.parities(), _stop(target)) if serial else [None]
+
+
+def _whither(target: Target) -> Target:
+    """Where a target leads, whatever speeds are wanted there."""
+    return replace(target, baud="", parity="")
 
 
 def _stop(target: Target) -> Any:

@@ -71,31 +71,46 @@ async def session(
             raise DeviceError(f"'{tag}' is a name of a site: leave --port and --host away, or leave the name away")
         if unit is None:
             raise DeviceError("which unit? say --unit 1 ('penstock scan-bus' finds those that answer)")
-        link = link_of(target)
-        shared = shared_link(running, link)
-        if shared is not None:
-            if profile is not None or writes:
-                raise LinkError(f"a controller runs on this very link ({shared}): name the device as its site does")
-            remark(
-                f"this is link {shared} of the controller that runs in {target.state}; it is asked between its polls"
+        way = _to_unit(target, unit, profile, running, writes=writes)
+    else:
+        if tag is None:
+            raise DeviceError(
+                "what? A device or link of a site (--site FILE, or of the controller that runs), or --port or --host"
             )
-            yield Session(_through(target.state), True, shared, None, unit)
-            return
-        if writes and running is not None:
-            raise LinkError(
-                f"a controller runs in {target.state} and keeps the ledger there; its site has no such link. "
-                "Put the device into the site file, or record elsewhere: --state DIR"
-            )
-        loaded = site_of_one(link, unit, profile)
-        device = next(iter(loaded.site.devices)) if profile is not None else None
-        held = running is None
-        async with _by_hand(loaded, HERE, target.state, writes=writes, held=held) as field:
-            yield Session(_directly(field), False, HERE, device, unit)
+        way = _to_tag(target, tag, unit, running, writes=writes)
+    async with way as opened:
+        yield opened
+
+
+@contextlib.asynccontextmanager
+async def _to_unit(
+    target: Target, unit: int, profile: ModbusProfile | None, running: dict[str, Any] | None, *, writes: bool
+) -> AsyncIterator[Session]:
+    """The way to a unit of the port or host on the command line."""
+    link = link_of(target)
+    shared = shared_link(running, link)
+    if shared is not None:
+        if profile is not None or writes:
+            raise LinkError(f"a controller runs on this very link ({shared}): name the device as its site does")
+        remark(f"this is link {shared} of the controller that runs in {target.state}; it is asked between its polls")
+        yield Session(_through(target.state), True, shared, None, unit)
         return
-    if tag is None:
-        raise DeviceError(
-            "what? A device or link of a site (with --site FILE, or of the controller that runs), or --port or --host"
+    if writes and running is not None:
+        raise LinkError(
+            f"a controller runs in {target.state} and keeps the ledger there; its site has no such link. "
+            "Put the device into the site file, or record elsewhere: --state DIR"
         )
+    loaded = site_of_one(link, unit, profile)
+    device = next(iter(loaded.site.devices)) if profile is not None else None
+    async with _by_hand(loaded, HERE, target.state, writes=writes, held=running is None) as field:
+        yield Session(_directly(field), False, HERE, device, unit)
+
+
+@contextlib.asynccontextmanager
+async def _to_tag(
+    target: Target, tag: str, unit: int | None, running: dict[str, Any] | None, *, writes: bool
+) -> AsyncIterator[Session]:
+    """The way to a device or link of a site, through its controller where that runs."""
     site = load_site(target.site) if target.site is not None else None
     if running is not None:
         if site is not None and site.site.site.id != running["site"]:

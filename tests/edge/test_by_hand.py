@@ -259,6 +259,18 @@ async def test_the_port_of_a_running_controller_is_lent_and_not_taken(running: F
     assert "in use by another program" in done.err
 
 
+async def test_a_bus_that_the_controller_has_not_is_searched_beside_it(running: Field, silent_line: str) -> None:
+    where = ("--port", silent_line, "--baud", "9600", "--parity", "N", "--units", "1-2", "--timeout", "20 ms")
+    code, answer = await running.json("scan-bus", *where)
+    assert code == exit_codes.WRONG
+    assert any("A and B" in hint for hint in answer["hints"])
+    done = await running.type(
+        "write", "--port", silent_line, "--unit", "1", "--profile", "yosemitech-y511", "x", "1", "--yes"
+    )
+    assert done.code == exit_codes.UNREACHABLE
+    assert "keeps the ledger there" in done.err
+
+
 async def test_a_bus_that_is_polled_is_searched_between_the_polls(running: Field) -> None:
     code, answer = await running.json("scan-bus", "field", "--units", "2-3")
     assert code == exit_codes.DONE
