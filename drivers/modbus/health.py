@@ -64,6 +64,9 @@ class Health:
 
     def book(self, unit: Unit, result: Result, timeout: float) -> None:
         """Takes the outcome of a request that was awaited for ``timeout`` seconds at most."""
+        if not unit.device:
+            # Not of this site: a person asked for it.
+            return
         status = unit.status
         if result.outcome is REPLY:
             status.replies += 1
