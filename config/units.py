@@ -127,6 +127,16 @@ def unit(symbol: str) -> Unit:
     return known
 
 
+def units_of(kind: str) -> list[Unit]:
+    """Every unit of a kind of quantity."""
+    return [unit for unit in _UNITS.values() if unit.kind == kind]
+
+
+def kind_of(symbol: str) -> str:
+    """The kind of quantity that a unit measures. Raises ``ValueError`` like ``unit``."""
+    return unit(symbol).kind
+
+
 def canonical_unit(symbol: str) -> str:
     """The unit in which values declared in ``symbol`` are computed: ``L/s`` -> ``m3/h``."""
     return CANONICAL[unit(symbol).kind]

@@ -15,6 +15,8 @@ MAX_UNREAD: Final = 4096
 """Bytes without a frame and without a silence: rubbish, dropped so that it cannot fill the memory."""
 QUIET_S: Final = 0.02
 """Silence, beyond 3.5 characters, after which a fragment is dropped: a scheduler is not a UART."""
+LOOK_S: Final = 0.002
+"""Within this a loop that was held up has looked at what lies in its terminals and sockets."""
 
 
 def crc16(data: bytes) -> int:
@@ -103,7 +105,11 @@ class RtuReceiver:
             self._quiet = None
 
     def _silence(self, received_ns: int) -> None:
-        """The line went quiet: what is left is a request of another length, or rubbish."""
+        """The line went quiet, unless the loop was held up and has not looked at it meanwhile: it does so now."""
+        self._quiet = self._loop.call_later(LOOK_S, self._ended, received_ns)
+
+    def _ended(self, received_ns: int) -> None:
+        """What is left is a request of another length, or rubbish."""
         frame, self._rest, self._quiet = self._rest, b"", None
         if 4 <= len(frame) <= MAX_RTU_FRAME and crc16(frame) == 0:
             self._frame(frame, received_ns)

@@ -17,7 +17,7 @@ from config.sample import Reason, Sample, Value, bad
 from config.site import ModbusLink, ModbusTcpLink
 from drivers.modbus.codec import Number
 from drivers.modbus.command import Ask, Procedure
-from drivers.modbus.device import Device, device_of
+from drivers.modbus.device import Device, by_hand, device_of
 from drivers.modbus.exceptions import ACKNOWLEDGE, BUSY, GATEWAY_PATH, GATEWAY_SILENT, OF_THE_MAP, exception_text
 from drivers.modbus.health import Health
 from drivers.modbus.jobs import Jobs
@@ -98,6 +98,7 @@ class ModbusBus:
         self._device_of = {signal: device for device in self._devices.values() for signal in device.signals}
         devices = self._devices.values()
         answering = [device for device in devices if not device.everybody]
+        self._by_hand: dict[int, Device] = {}
         self._everybody = [device for device in devices if device.everybody]
         self._health = Health(name, link, answering, sink, self._online, self._reconnect)
         self._line = Line(name, link, self._up, self._down, self._free, self._health.book)
@@ -135,9 +136,12 @@ class ModbusBus:
         commands = self._devices[device].commands
         return self._jobs.do(self._devices[device], lambda: commands.action(action))
 
-    def ask(self, device: str, ask: Ask) -> asyncio.Future[Result]:
-        """One read between the polls, for a person. The future never raises."""
+    def ask(self, number: int, ask: Ask) -> asyncio.Future[Result]:
+        """One read between the polls, for a person, of any unit of the link. The future never raises."""
         heard: asyncio.Future[Result] = self._loop.create_future()
+        if number not in self._by_hand:
+            known = (device for device in self._devices.values() if device.number == number and not device.everybody)
+            self._by_hand[number] = by_hand(number, next(known, None))
 
         def once() -> Procedure:
             result = yield ask
@@ -149,7 +153,7 @@ class ModbusBus:
             if not heard.done():
                 heard.set_result(Result(Outcome.LOST, done.result().detail.encode(), self._loop.time(), 0.0))
 
-        self._jobs.do(self._devices[device], once, writes=False).add_done_callback(given_up)
+        self._jobs.do(self._by_hand[number], once, writes=False).add_done_callback(given_up)
         return heard
 
     # -- the link ----------------------------------------------------------------------------------------------------

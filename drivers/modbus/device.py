@@ -1,7 +1,8 @@
 """A device on a bus, as it was configured: its unit, its reads, and what may be done to it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -16,6 +17,11 @@ from drivers.modbus.parameters import Parameters
 from drivers.modbus.plan import DevicePlan, Read
 from drivers.modbus.unit import BROADCAST, Unit
 from drivers.port import DeviceStatus, LinkEvent, Notify
+
+_ANY_PROFILE: Final = ModbusProfile.model_validate(
+    {"protocol": "modbus", "signals": {"register": {"table": "holding", "address": 0}}}
+)
+"""What is supposed of a unit that the site does not list."""
 
 log = structlog.get_logger(__name__)
 
@@ -74,4 +80,29 @@ def device_of(
         commands=commands,
         everybody=everybody,
         write_only=tuple(signal.index for signal in signals if everybody or not modbus(signal).readable),
+    )
+
+
+def by_hand(number: int, device: Device | None) -> Device:
+    """A unit as a person asks it: what it refuses or says nothing to tells nothing of its health.
+
+    ``device`` is the one of the site with that number, if there is one. Its late replies are minded in common.
+    """
+    if device is not None:
+        return replace(device, device="", status=DeviceStatus(), silent=0, held_until=0.0, unanswered={})
+    parameters = Parameters(lambda field, before, now: None)
+    plan = DevicePlan([], _ANY_PROFILE, ZoneInfo("UTC"), parameters)
+    commands = DeviceCommands([], _ANY_PROFILE, plan, lambda read, samples: None, lambda signal, what: None)
+    return Device(
+        device="",
+        number=number,
+        accept_any=False,
+        response_delay=_ANY_PROFILE.limits.response_delay,
+        signals=(),
+        status=DeviceStatus(),
+        plan=plan,
+        parameters=parameters,
+        commands=commands,
+        everybody=False,
+        write_only=(),
     )

@@ -1,6 +1,7 @@
 """Books the outcome of every request to the unit it was meant for, and concludes what to do about unit and link."""
 
 import asyncio
+import time
 from collections.abc import Callable, Collection
 from typing import Final
 
@@ -9,7 +10,7 @@ import structlog
 from config.sample import Reason, bad
 from config.site import ModbusLink, ModbusTcpLink
 from drivers.modbus.exceptions import GATEWAY_PATH, GATEWAY_SILENT, exception_text
-from drivers.modbus.transaction import EARLY_S, REPLY, Outcome, Result
+from drivers.modbus.transaction import REPLY, Outcome, Result
 from drivers.modbus.unit import DOWN_AFTER, Unit
 from drivers.port import Sink
 
@@ -45,7 +46,7 @@ class Health:
         self._online = online
         self._reconnect = reconnect
         self._silent_in_a_row = 0
-        self._heard_at = float("-inf")
+        self._heard_at = self._heard = float("-inf")
 
     def connected(self) -> None:
         """The link has been opened: what is held is tried at once."""
@@ -63,6 +64,9 @@ class Health:
 
     def book(self, unit: Unit, result: Result, timeout: float) -> None:
         """Takes the outcome of a request that was awaited for ``timeout`` seconds at most."""
+        if not unit.device:
+            # Not of this site: a person asked for it.
+            return
         status = unit.status
         if result.outcome is REPLY:
             status.replies += 1
@@ -76,6 +80,7 @@ class Health:
                 if code in (GATEWAY_PATH, GATEWAY_SILENT):
                     # The gateway answers for a unit that does not: the unit is silent, the connection is in order.
                     self._silent_in_a_row = 0
+                    self._heard = time.perf_counter()
                     self._missed(unit, result.at, result.took, telling=False)
                 else:
                     self._answered(unit, result.at)
@@ -87,15 +92,17 @@ class Health:
                 status.timeouts += 1
                 status.last_error = f"no reply within {timeout:.3g} s"
                 # Of several requests under way one can be lost while those after it are answered.
-                asked_at = result.at - timeout + EARLY_S
-                if unit.heard_at <= asked_at:
-                    self._missed(unit, result.at, timeout, telling=self._heard_at <= asked_at)
+                asked = time.perf_counter() - result.took
+                if unit.answered_at <= asked:
+                    self._missed(unit, result.at, timeout, telling=self._heard <= asked)
             case Outcome.REPLY | Outcome.LOST:
                 return
 
     def _answered(self, unit: Unit, at: float) -> None:
         self._silent_in_a_row = 0
-        self._heard_at = unit.heard_at = at
+        self._heard_at = at
+        # The loop's clock is too coarse to tell which of a reply and a request was first.
+        self._heard = unit.answered_at = time.perf_counter()
         if not unit.silent and unit.status.online:
             return
         was_down = unit.down

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, cast
 from drivers.modbus.framing import Expected, FrameCounts, Framing
 
 _new = tuple.__new__
-EARLY_S: Final = 0.002
+_EARLY_S: Final = 0.002
 """A loop's timer may fire this much before its time (uvloop counts in milliseconds)."""
 
 
@@ -184,7 +184,7 @@ class Exchange(asyncio.Protocol):
     def _expire(self) -> None:
         """Ends what has not been answered in time. The timer is not set anew for each request, but when it fires."""
         self._timer, self._timer_at = None, float("inf")
-        now = self._loop.time() + EARLY_S
+        now = self._loop.time() + _EARLY_S
         for transaction in [number for number, pending in self._pending.items() if pending[0] <= now]:
             if transaction in self._pending:
                 self._framing.given_up(transaction)

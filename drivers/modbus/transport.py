@@ -69,14 +69,18 @@ def has_transaction_ids(link: ModbusLink) -> bool:
     return isinstance(link, ModbusTcpLink) and link.framing == "tcp" and link.strict_ids
 
 
-async def connect(link: ModbusLink, lost: Callable[[str], None]) -> Exchange:
-    """Opens a link. Raises ``LinkError`` when that fails or takes longer than the link's time-out."""
+async def connect(link: ModbusLink, lost: Callable[[str], None], framing: Framing | None = None) -> Exchange:
+    """Opens a link, by default with the framing that it says.
+
+    Raises ``LinkError`` when that fails or takes longer than the link's time-out.
+    """
     loop = asyncio.get_running_loop()
+    framing = framing or framing_of(link)
     try:
         async with asyncio.timeout(link.timeout):
             if isinstance(link, ModbusTcpLink):
-                return await _connect_tcp(link, loop, lost)
-            return await _open_serial(link, loop, lost)
+                return await _connect_tcp(link, loop, lost, framing)
+            return await _open_serial(link, loop, lost, framing)
     except TimeoutError as error:
         raise LinkError(f"no connection within {link.timeout:g} s") from error
     except ssl.SSLCertVerificationError as error:
@@ -85,11 +89,13 @@ async def connect(link: ModbusLink, lost: Callable[[str], None]) -> Exchange:
         raise LinkError(str(error)) from error
 
 
-async def _connect_tcp(link: ModbusTcpLink, loop: asyncio.AbstractEventLoop, lost: Callable[[str], None]) -> Exchange:
+async def _connect_tcp(
+    link: ModbusTcpLink, loop: asyncio.AbstractEventLoop, lost: Callable[[str], None], framing: Framing
+) -> Exchange:
     tls = tls_context(link.tls) if link.tls is not None else None
     name = (link.tls.server_name or link.host) if link.tls is not None else None
     transport, exchange = await loop.create_connection(
-        lambda: Exchange(framing_of(link), loop, lost, link.in_flight, line_timing(link).silence_s),
+        lambda: Exchange(framing, loop, lost, link.in_flight, line_timing(link).silence_s),
         link.host,
         link.port,
         ssl=tls,
@@ -121,10 +127,12 @@ def _keep_alive(transport: asyncio.Transport) -> None:
             handle.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-async def _open_serial(link: ModbusRtuLink, loop: asyncio.AbstractEventLoop, lost: Callable[[str], None]) -> Exchange:
+async def _open_serial(
+    link: ModbusRtuLink, loop: asyncio.AbstractEventLoop, lost: Callable[[str], None], framing: Framing
+) -> Exchange:
     transport, protocol = await create_serial_connection(
         loop,
-        lambda: Exchange(framing_of(link), loop, lost, silence=line_timing(link).silence_s),
+        lambda: Exchange(framing, loop, lost, silence=line_timing(link).silence_s),
         link.port,
         baudrate=link.baudrate,
         bytesize=8,

@@ -51,7 +51,7 @@ class Unit:
     ``held_until``, on the loop's clock: it is not polled before. ``known``: read requests that it has answered;
     others it may meet with silence because it has no such registers. ``vain``: how often each was left unanswered since
     it was answered. ``late``: what it may still answer, in the order in which it was asked. ``unanswered``: the last
-    written value of each signal that had no reply. ``heard_at``: when it last answered.
+    written value of each signal that had no reply. ``answered_at``: when it last did, by ``time.perf_counter``.
     """
 
     device: str
@@ -65,7 +65,7 @@ class Unit:
     silent: int = 0
     held_until: float = 0.0
     known: set[bytes] = field(default_factory=set)
-    heard_at: float = float("-inf")
+    answered_at: float = float("-inf")
     vain: dict[bytes, int] = field(default_factory=dict)
     late: list[_Late] = field(default_factory=list)
     unanswered: dict[int, object] = field(default_factory=dict)
@@ -119,7 +119,7 @@ class Unit:
             # Left alone for once: its late reply would only disturb what others are asked.
             self.held_until = now + timeout
             return
-        share = timeout * (1.0 / DOWN_SHARE - 1.0) * (down + 1) if others_answer else 0.0
+        share = timeout * ((down + 1) / DOWN_SHARE - 1.0) if others_answer else 0.0
         self.held_until = now + max(retry, share)
 
     def has_answered(self, pdu: bytes) -> None:

@@ -4,10 +4,10 @@ from typing import Final
 
 DONE: Final = 0
 WRONG: Final = 1
-"""The site file, or what was asked, is wrong; or a demo or check did not go as it must."""
+"""The site file, or what was asked, is wrong; a demo or check did not go as it must; a reading is bad."""
 USAGE: Final = 2
 """The command line is wrong."""
 REFUSED: Final = 3
-"""The controller understood and refused; it says why."""
+"""Understood and refused, or not confirmed; it says why."""
 UNREACHABLE: Final = 4
-"""No controller, broker or store could be reached."""
+"""No controller, broker, store, port or device could be reached."""

@@ -13,9 +13,15 @@ from typing import Annotated, Any
 
 import typer
 
-from config.errors import ConfigError, LinkError, PenstockError
+from config.errors import CommandRefused, ConfigError, LinkError, PenstockError
 from edge.cli import exit_codes, opcua
+from edge.cli.action import action
+from edge.cli.decode import decode
+from edge.cli.identify import identify
 from edge.cli.profile import profile_app
+from edge.cli.read import read
+from edge.cli.scan_bus import scan_bus
+from edge.cli.write import write
 
 app = typer.Typer(
     name="penstock",
@@ -26,6 +32,12 @@ app = typer.Typer(
 )
 app.add_typer(profile_app)
 app.add_typer(opcua.app, name="opcua")
+app.command("scan-bus")(scan_bus)
+app.command()(read)
+app.command()(decode)
+app.command()(identify)
+app.command()(write)
+app.command()(action)
 
 Site = Annotated[Path, typer.Argument(help="the site file (YAML)", show_default=False)]
 State = Annotated[
@@ -44,6 +56,8 @@ def main() -> None:
         _fail(error, exit_codes.WRONG)
     except LinkError as error:
         _fail(error, exit_codes.UNREACHABLE)
+    except CommandRefused as error:
+        _fail(error, exit_codes.REFUSED)
     except PenstockError as error:
         _fail(error, exit_codes.WRONG)
     except KeyboardInterrupt:
@@ -125,12 +139,21 @@ def demo(
 
 
 @app.command()
-def status(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
+def status(
+    links: Annotated[bool, typer.Option("--links", help="links and devices alone, with errors in full")] = False,
+    state: State = DEFAULT_STATE,
+    as_json: Json = False,
+) -> None:
     """Links, dispensers, guards, alarms, uplink and store on one screen."""
-    from edge.cli.show import show_status
+    from edge.cli.show import show_links, show_status
 
     answer = _ask(state, {"op": "status"}) | {"forwarder": _forwarder_status(state)}
-    _print_json(answer) if as_json else show_status(answer)
+    if as_json:
+        _print_json({"links": answer["links"]} if links else answer)
+    elif links:
+        show_links(answer)
+    else:
+        show_status(answer)
 
 
 @app.command()

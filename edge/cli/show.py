@@ -2,7 +2,7 @@
 
 import time
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
@@ -12,9 +12,12 @@ from rich.text import Text
 from config.check import dispenser_limits
 from config.load import LoadedSite
 from config.units import CANONICAL
+from edge.cli.link_tables import links_view
 
 console = Console(highlight=False)
 
+FULL_BUS: Final = 0.8
+"""Share of a serial line's time from which on its polls leave too little for retries, probes and writes."""
 _VERDICT_STYLE = {
     "fit": "green",
     "aging": "yellow",
@@ -51,6 +54,7 @@ def site_summary(loaded: LoadedSite) -> dict[str, Any]:
             }
             for tag, dispenser in site.dispensers.items()
         },
+        "warnings": full_buses(loaded),
     }
 
 
@@ -60,7 +64,7 @@ def _tighter(own: Any, standard: float | None, pick: Any) -> float | None:
 
 
 def show_site(loaded: LoadedSite) -> None:
-    """Prints what a valid site file describes."""
+    """Prints what a valid site file describes, and what to think about."""
     summary = site_summary(loaded)
     links = ", ".join(f"{tag} ({kind})" for tag, kind in summary["links"].items())
     console.print(
@@ -83,6 +87,26 @@ def show_site(loaded: LoadedSite) -> None:
                 Text(guard["status"], style),
             )
         console.print(table)
+    for warning in summary["warnings"]:
+        console.print(f"warning: {warning}", style="yellow", soft_wrap=True)
+
+
+def full_buses(loaded: LoadedSite) -> list[str]:
+    """A warning for each serial line whose planned reads take most of its time: what costs most, and what to do."""
+    from drivers.modbus.load import serial_loads
+
+    warnings = []
+    for load in serial_loads(loaded):
+        if load.share <= FULL_BUS:
+            continue
+        worst = load.devices[0]
+        verdict = "it cannot keep up" if load.share > 1 else "there is hardly time for retries and writes"
+        warnings.append(
+            f"link {load.link}: its polls take about {load.share:.0%} of its time, so {verdict}. {worst.device} costs "
+            f"most: {worst.share:.0%} with {worst.requests:.3g} requests a second, the fastest every "
+            f"{worst.fastest:g} s. Poll it less often (poll:), raise the baudrate, or put devices on another line"
+        )
+    return warnings
 
 
 def _kind_of(loaded: LoadedSite, signal: str) -> str:
@@ -94,13 +118,18 @@ def show_status(answer: dict[str, Any]) -> None:
     console.print(status_view(answer))
 
 
+def show_links(answer: dict[str, Any]) -> None:
+    """Links and devices alone, with every figure and every error in full."""
+    console.print(links_view(answer["links"], full=True), soft_wrap=True)
+
+
 def status_view(answer: dict[str, Any]) -> RenderableType:
     """The whole station on one screen, worst first."""
     parts: list[RenderableType] = [_head(answer)]
     if answer["alarms"]:
         parts.append(_alarms(answer["alarms"]))
     parts += [_dispenser(tag, dispenser, answer) for tag, dispenser in answer["dispensers"].items()]
-    parts.append(_links(answer["links"]))
+    parts.append(links_view(answer["links"]))
     parts.append(_foot(answer))
     return Group(*parts)
 
@@ -148,27 +177,6 @@ def _dispenser(tag: str, dispenser: dict[str, Any], answer: dict[str, Any]) -> P
     border = "red" if dispenser["tripped"] else "green"
     title = f"{tag}  {dispenser['mode']}, {dispenser['use']}"
     return Panel(Group(line, guards), title=title, title_align="left", border_style=border)
-
-
-def _links(links: dict[str, Any]) -> Table:
-    table = Table(box=None, padding=(0, 1))
-    for heading in ("link", "device", "state", "polls", "time-outs", "errors", "round trip", "last error"):
-        table.add_column(heading)
-    for tag, link in links.items():
-        for device, status in link["devices"].items():
-            state = Text("online", "green") if status["online"] else Text("OFFLINE", "bold red")
-            trip = f"{status['round_trip_s'] * 1000:.1f} ms" if status["round_trip_s"] is not None else ""
-            table.add_row(
-                tag,
-                device,
-                state,
-                str(status["polls"]),
-                str(status["timeouts"]),
-                str(status["exceptions"] + status["malformed"]),
-                trip,
-                status["last_error"] or link["last_error"],
-            )
-    return table
 
 
 def _foot(answer: dict[str, Any]) -> Text:

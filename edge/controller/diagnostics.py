@@ -1,5 +1,6 @@
 """Turns what the drivers count into readings, so that the figures of links and devices are signals like any other."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -8,7 +9,7 @@ from config.sample import Quality, Reason, Sample, Value, bad
 from config.signals import SignalTable
 from drivers.port import DeviceStatus, LinkDriver, LinkStatus
 
-_OF_LINK: Final[dict[str, Callable[[LinkStatus, float], Value]]] = {
+_OF_LINK: Final[dict[str, Callable[[LinkStatus, float | None], Value]]] = {
     "connected": lambda link, load: link.connected,
     "connects": lambda link, load: link.connects,
     "bus_load": lambda link, load: load,
@@ -60,7 +61,9 @@ class Diagnostics:
             samples.append(known if value is not None else bad(Reason.NOT_YET_READ, now))
         return samples
 
-    def _load(self, name: str, link: LinkStatus, elapsed: float) -> float:
-        """Share of the time since the last figures in which the bus was taken, in percent."""
+    def _load(self, name: str, link: LinkStatus, elapsed: float) -> float | None:
+        """Share of the time since the last figures in which the bus was taken, in percent; none before the second."""
         busy, self._busy_s[name] = link.busy_s - self._busy_s[name], link.busy_s
+        if math.isinf(elapsed):
+            return None
         return round(min(100.0 * busy / elapsed, 100.0), 1)

@@ -2,13 +2,13 @@
 
 import math
 import os
+import time
 import uuid
 from typing import Any, Final
 
 from config.errors import CommandRefused
-from config.sample import hj212_flag
-from config.signals import profile_base, wire_place
-from config.site import ModbusRtuLink, ModbusTcpLink, OpcUaLink
+from config.sample import Value, hj212_flag
+from config.signals import Signal, profile_base, wire_place
 from control.batch import BatchDispenser, BatchState
 from control.cause import chain, sentence, to_json
 from control.command import Command, Op
@@ -17,13 +17,38 @@ from control.facts import fact_names, facts
 from control.guard import FastGuard
 from control.why import to_json as why_json
 from control.why import why
+from drivers.modbus.bus import ModbusBus
+from drivers.modbus.command import Ask
+from drivers.modbus.transaction import Result
+from drivers.port import WriteResult
+from edge.arguments import MAX_TEXT, BadRequest, number, text
 from edge.controller.controller import Controller
 from edge.controller.recorder import metric_name
+from edge.field import FIELD_OPS, HAND_SHARE, Bus, Field, link_address
 from edge.rpc import refused
 from edge.store.ledger import Ledger
 
-MAX_TEXT: Final = 200
-"""Longest text taken from a request."""
+RECORD_S: Final = 2.0
+"""How long the disk may take to write down what is done by hand before it is refused."""
+
+
+class PolledBus:
+    """A bus that the controller polls, as a person may use it: between the polls."""
+
+    def __init__(self, bus: ModbusBus) -> None:
+        self._bus = bus
+
+    async def ask(self, unit: int, ask: Ask) -> Result:
+        return await self._bus.ask(unit, ask)
+
+    async def write(self, signal: Signal, value: Value) -> WriteResult:
+        return await self._bus.write(signal.index, value)
+
+    async def write_raw(self, device: str, pdu: bytes) -> WriteResult:
+        return await self._bus.write_raw(device, pdu)
+
+    async def act(self, device: str, action: str) -> WriteResult:
+        return await self._bus.act(device, action)
 
 
 class Requests:
@@ -32,6 +57,11 @@ class Requests:
     def __init__(self, controller: Controller, ledger: Ledger) -> None:
         self._controller = controller
         self._ledger = ledger
+        self._began = time.monotonic()
+        buses: dict[str, Bus] = {
+            driver.name: PolledBus(driver) for driver in controller.drivers if isinstance(driver, ModbusBus)
+        }
+        self._field = Field(controller.loaded, buses, self._record, self._commanded, HAND_SHARE)
 
     async def handle(self, request: dict[str, Any], user: str) -> dict[str, Any]:
         """Answers one request; ``user`` is the local user at the other end of the socket."""
@@ -47,40 +77,42 @@ class Requests:
                 case "alarms":
                     return {"ok": True, "alarms": self._alarms()}
                 case "why":
-                    return self._why(_text(request, "name"))
+                    return self._why(text(request, "name"))
                 case "receipts":
-                    return {"ok": True, "receipts": self._receipts(int(_number(request, "limit", 20)))}
+                    return {"ok": True, "receipts": self._receipts(int(number(request, "limit", 20)))}
                 case "refused":
                     return self._note_refused(request)
                 case "order" | "cancel" | "reset" | "setpoint":
                     return await self._command(Op(op), request, user)
+                case _ if op in FIELD_OPS:
+                    return await self._field.handle(request, user)
                 case _:
                     return refused("bad-request", f"no such op '{str(op)[:MAX_TEXT]}'")
-        except _BadRequest as error:
+        except BadRequest as error:
             return refused("bad-request", str(error))
         except CommandRefused as error:
             return refused(error.code, error.message)
 
     async def _command(self, op: Op, request: dict[str, Any], user: str) -> dict[str, Any]:
-        source = _text(request, "source", f"local:{user}")
+        source = text(request, "source", f"local:{user}")
         if not source.startswith("platform:"):
             source = f"local:{user}"
-        command_id = _text(request, "command_id", "") or uuid.uuid4().hex
+        command_id = text(request, "command_id", "") or uuid.uuid4().hex
         command = Command(
             id=command_id,
             op=op,
-            dispenser=_text(request, "dispenser"),
+            dispenser=text(request, "dispenser"),
             source=source,
-            order_id=(_text(request, "order_id", "") or f"local-{command_id[:12]}") if op is Op.ORDER else "",
-            volume_m3=_number(request, "volume_m3") if op is Op.ORDER else 0.0,
-            vehicle=_text(request, "vehicle", ""),
-            flow_m3h=_number(request, "flow_m3h") if op is Op.SETPOINT else 0.0,
+            order_id=(text(request, "order_id", "") or f"local-{command_id[:12]}") if op is Op.ORDER else "",
+            volume_m3=number(request, "volume_m3") if op is Op.ORDER else 0.0,
+            vehicle=text(request, "vehicle", ""),
+            flow_m3h=number(request, "flow_m3h") if op is Op.SETPOINT else 0.0,
         )
         answer = await self._controller.ask(command)
         if answer.refusal is None:
             return {"ok": True, "accepted": True, "command_id": command.id, "order_id": command.order_id}
-        text = "; because ".join(sentence(cause) for cause in chain(answer.refusal))
-        return {**refused("refused", text), "refusal": to_json(answer.refusal), "command_id": command.id}
+        why_not = "; because ".join(sentence(cause) for cause in chain(answer.refusal))
+        return {**refused("refused", why_not), "refusal": to_json(answer.refusal), "command_id": command.id}
 
     def _status(self) -> dict[str, Any]:
         controller = self._controller
@@ -113,7 +145,12 @@ class Requests:
     def _link(self, name: str) -> dict[str, Any]:
         status = next(driver.status() for driver in self._controller.drivers if driver.name == name)
         link = self._controller.loaded.site.links[name]
-        return {"type": link.type, "address": _address(link), **status.to_json()}
+        signals = self._controller.loaded.signals
+        load = self._controller.image[signals.index[f"{name}.bus_load"]].number
+        if load is None:
+            # Until there are figures of a period: since the start.
+            load = round(min(100.0 * status.busy_s / max(time.monotonic() - self._began, 1e-3), 100.0), 1)
+        return {"type": link.type, "address": link_address(link), "bus_load": load, **status.to_json()}
 
     def _dispenser(self, index: int) -> dict[str, Any]:
         controller = self._controller
@@ -231,7 +268,7 @@ class Requests:
         sample = self._controller.image[signal.index]
         return {
             "link": signal.link,
-            "address": _address(loaded.site.links[signal.link]),
+            "address": link_address(loaded.site.links[signal.link]),
             "unit": device.unit,
             "place": wire_place(signal, profile_base(loaded.profiles[signal.device])),
             "raw": sample.raw.hex(" "),
@@ -241,43 +278,27 @@ class Requests:
     def _receipts(self, limit: int) -> list[dict[str, Any]]:
         return self._ledger.latest("receipt", min(max(limit, 1), 1000))
 
+    async def _record(self, subject: str, body: dict[str, Any]) -> bool:
+        """Writes into the ledger what somebody does by hand; false when the disk does not take it in time."""
+        store = self._controller.store
+        store.put_entry("command", subject, body, int(self._controller.now().utc * 1000))
+        return await store.flush(RECORD_S)
+
+    def _commanded(self, tag: str) -> str:
+        """What is demanded of a valve or pump just now, and by which rank."""
+        demand = next(demand for demand in self._controller.state.outputs if demand.tag == tag)
+        value = {True: "on", False: "off"}[demand.value] if isinstance(demand.value, bool) else f"{demand.value} %"
+        return f"{value}, demanded by {demand.rank.name.lower().replace('_', ' ')}: {sentence(demand.cause)}"
+
     def _note_refused(self, request: dict[str, Any]) -> dict[str, Any]:
         """A command from upstream that never reached a scan: recorded like any other."""
         body = {
             "name": "refused-upstream",
-            "id": _text(request, "command_id", ""),
-            "source": _text(request, "source", ""),
+            "id": text(request, "command_id", ""),
+            "source": text(request, "source", ""),
             "accepted": False,
-            "error": _text(request, "error", ""),
-            "text": _text(request, "text", ""),
+            "error": text(request, "error", ""),
+            "text": text(request, "text", ""),
         }
         self._controller.store.put_entry("command", "uplink", body, int(self._controller.now().utc * 1000))
         return {"ok": True}
-
-
-class _BadRequest(Exception):
-    """A request whose arguments are missing or of the wrong kind."""
-
-
-def _text(request: dict[str, Any], key: str, default: str | None = None) -> str:
-    value = request.get(key, default)
-    if not isinstance(value, str) or len(value) > MAX_TEXT:
-        raise _BadRequest(f"'{key}' must be a text of at most {MAX_TEXT} characters")
-    return value
-
-
-def _number(request: dict[str, Any], key: str, default: float | None = None) -> float:
-    value = request.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise _BadRequest(f"'{key}' must be a number")
-    return float(value)
-
-
-def _address(link: ModbusTcpLink | ModbusRtuLink | OpcUaLink) -> str:
-    match link:
-        case ModbusTcpLink():
-            return f"{link.host}:{link.port}"
-        case ModbusRtuLink():
-            return f"{link.port} {link.baudrate} 8{link.parity}{link.stopbits}"
-        case OpcUaLink():
-            return link.url

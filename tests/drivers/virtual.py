@@ -152,7 +152,8 @@ class World:
         failures: list[dict[str, Any]] = []
         loop.set_exception_handler(lambda loop, context: failures.append(context))
         self._monkeypatch.setattr("drivers.modbus.line.connect", self._connect)
-        self._monkeypatch.setattr("drivers.modbus.transaction.time", SimpleNamespace(perf_counter=loop.time))
+        for module in ("transaction", "health"):
+            self._monkeypatch.setattr(f"drivers.modbus.{module}.time", SimpleNamespace(perf_counter=loop.time))
         try:
             loop.run_until_complete(story())
         finally:

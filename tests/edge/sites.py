@@ -70,3 +70,54 @@ def small_site(folder: Path, port: int = 1, broker: str = "mqtt://127.0.0.1:1", 
     path = folder / "site.yaml"
     path.write_text(yaml.safe_dump(data, sort_keys=False), "utf-8")
     return load_site(path)
+
+
+BY_HAND: dict[str, Any] = {
+    "site": {"id": "by-hand-01"},
+    "record": {"diagnostics": "0.2 s"},
+    "links": {
+        "io": {"type": "modbus-tcp", "host": "127.0.0.1", "port": 1, "timeout": "0.3 s"},
+        "converter": {"type": "modbus-tcp", "host": "127.0.0.1", "port": 2, "framing": "rtu", "timeout": "0.3 s"},
+        "field": {"type": "modbus-rtu", "port": "/dev/none", "baudrate": 19200, "timeout": "0.2 s"},
+    },
+    "devices": {
+        "RIO-1": {
+            "link": "io",
+            "unit": 1,
+            "poll": "100 ms",
+            "profile": {
+                "protocol": "modbus",
+                "writing": {"allow": [{"table": "holding", "first": 100, "last": 101}]},
+                "signals": {
+                    "xv": {"table": "coil", "address": 0, "type": "bool", "writable": True},
+                    "pump": {"table": "coil", "address": 1, "type": "bool", "writable": True},
+                    "lamp": {"table": "coil", "address": 2, "type": "bool", "writable": True},
+                    "opened": {"table": "discrete", "address": 0, "type": "bool"},
+                    "closed": {"table": "discrete", "address": 1, "type": "bool"},
+                    "running": {"table": "discrete", "address": 2, "type": "bool"},
+                },
+            },
+        },
+        "XV-2": {"link": "io", "unit": 5, "poll": "200 ms", "profile": "rotork-iq-mk3"},
+        "AIT-2": {"link": "converter", "unit": 3, "poll": "0.5 s", "profile": "yosemitech-y511"},
+        "AIT-1": {"link": "field", "unit": 2, "poll": "0.5 s", "profile": "yosemitech-y511"},
+    },
+    "valves": {
+        "XV-1": {
+            "type": "motor",
+            "open_command": "RIO-1.xv",
+            "opened": "RIO-1.opened",
+            "closed": "RIO-1.closed",
+            "travel": "1 s",
+        },
+        "XV-2M": {
+            "type": "motor",
+            "open_command": "XV-2.open_command",
+            "opened": "XV-2.opened",
+            "closed": "XV-2.closed",
+            "travel": "60 s",
+        },
+    },
+    "pumps": {"P-1": {"run_command": "RIO-1.pump", "running": "RIO-1.running"}},
+}
+"""A site to read and write by hand: outputs of two kinds of device, a lamp between them, probes on three links."""

@@ -64,6 +64,21 @@ def test_validate_names_every_problem_by_file_and_line() -> None:
     ]
 
 
+def test_validate_warns_of_a_serial_line_that_cannot_keep_up_and_is_content(tmp_path: Path) -> None:
+    data = yaml.safe_load(example_site("fill-station").read_text("utf-8"))
+    data["links"]["field"]["baudrate"] = 1200
+    slow = tmp_path / "slow.yaml"
+    slow.write_text(yaml.safe_dump(data, allow_unicode=True), "utf-8")
+    done = _penstock("validate", slow)
+    assert done.returncode == exit_codes.DONE
+    [warning] = [line for line in done.stdout.splitlines() if line.startswith("warning")]
+    assert "link field: its polls take about 2" in warning
+    assert "it cannot keep up. FIT-101 costs most" in warning
+    assert "raise the baudrate" in warning
+    assert len(json.loads(_penstock("validate", slow, "--json").stdout)["warnings"]) == 1
+    assert json.loads(_penstock("validate", example_site("fill-station"), "--json").stdout)["warnings"] == []
+
+
 @pytest.mark.parametrize("process", ["controller", "forwarder", "run"])
 def test_no_process_starts_with_a_bad_site(process: str, tmp_path: Path) -> None:
     done = _penstock(process, BAD_SITE, "--state", tmp_path / "state")

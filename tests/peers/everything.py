@@ -155,12 +155,12 @@ def bench(
 
 def tcp_link(port: int, **settings: object) -> dict[str, object]:
     """A Modbus TCP link that waits long enough for a busy machine."""
-    return {"type": "modbus-tcp", "host": "127.0.0.1", "port": port, "timeout": "1 s", "retry": "0.25 s"} | settings
+    return {"type": "modbus-tcp", "host": "127.0.0.1", "port": port, "timeout": "2 s", "retry": "0.25 s"} | settings
 
 
 def rtu_link(path: str, baudrate: int, **settings: object) -> dict[str, object]:
     """A serial link that waits long enough for a busy machine."""
-    return {"type": "modbus-rtu", "port": path, "baudrate": baudrate, "timeout": "0.5 s", "retry": "0.25 s"} | settings
+    return {"type": "modbus-rtu", "port": path, "baudrate": baudrate, "timeout": "1 s", "retry": "0.25 s"} | settings
 
 
 async def reads_all(drivers: Drivers, device: str = "D-1") -> None:

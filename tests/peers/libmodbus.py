@@ -21,7 +21,7 @@ _NAME: Final = "libmodbus.so.5"
 MAX_ADU_BYTES: Final = 260
 MBAP_BYTES: Final = 7
 STOP_S: Final = 3.0
-FRAGMENT_S: Final = 0.02
+FRAGMENT_S: Final = 0.05
 """How long, beyond t3.5, a serial server waits for the rest of a frame: a scheduler is no UART (its default: 0.5 s)."""
 ERROR_BASE: Final = 112345678
 """``MODBUS_ENOBASE``: an exception of the device is this plus its code."""
@@ -215,7 +215,7 @@ def _connected(context: int | None, head: int, timeout_s: float) -> Iterator[Cli
 
 
 @contextmanager
-def tcp_client(port: int, timeout_s: float = 1.0) -> Iterator[Client]:
+def tcp_client(port: int, timeout_s: float = 3.0) -> Iterator[Client]:
     """A master on Modbus TCP."""
     assert LIBRARY is not None
     with _connected(LIBRARY.modbus_new_tcp(b"127.0.0.1", port), MBAP_BYTES - 1, timeout_s) as client:
@@ -223,7 +223,7 @@ def tcp_client(port: int, timeout_s: float = 1.0) -> Iterator[Client]:
 
 
 @contextmanager
-def rtu_client(path: str, baudrate: int, timeout_s: float = 1.0) -> Iterator[Client]:
+def rtu_client(path: str, baudrate: int, timeout_s: float = 3.0) -> Iterator[Client]:
     """A master on a serial port."""
     assert LIBRARY is not None
     with _connected(LIBRARY.modbus_new_rtu(path.encode(), baudrate, b"N", 8, 1), 0, timeout_s) as client:

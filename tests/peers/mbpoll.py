@@ -11,7 +11,7 @@ MBPOLL: Final = shutil.which("mbpoll")
 needs_mbpoll: Final = pytest.mark.skipif(
     MBPOLL is None, reason="mbpoll is not installed (Debian: apt-get install mbpoll)"
 )
-DEADLINE_S: Final = 5.0
+DEADLINE_S: Final = 10.0
 _VALUE: Final = re.compile(r"^\[(\d+)\]:\s+(\S+)", re.MULTILINE)
 
 
@@ -48,10 +48,10 @@ async def mbpoll(where: list[str], table: str, address: int, count: int = 1, wri
 
 def over_tcp(port: int, unit: int = 1) -> list[str]:
     """Modbus TCP on this machine."""
-    return ["-m", "tcp", "-p", str(port), "-a", str(unit), "-o", "1", "127.0.0.1"]
+    return ["-m", "tcp", "-p", str(port), "-a", str(unit), "-o", "3", "127.0.0.1"]
 
 
-def over_rtu(path: str, baudrate: int, unit: int = 1, timeout_s: float = 1.0) -> list[str]:
+def over_rtu(path: str, baudrate: int, unit: int = 1, timeout_s: float = 3.0) -> list[str]:
     """A serial port without parity."""
     line = ["-b", str(baudrate), "-P", "none", "-a", str(unit), "-o", f"{timeout_s:.2f}"]
     return ["-m", "rtu", *line, path]

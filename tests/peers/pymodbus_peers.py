@@ -18,7 +18,7 @@ from tests.peers.everything import COILS, DISCRETE, INPUT, UNIT, VALUES, address
 Server = ModbusTcpServer | ModbusSerialServer
 Client = AsyncModbusTcpClient | AsyncModbusSerialClient
 DATATYPE: Final = AsyncModbusTcpClient.DATATYPE
-TIMEOUT_S: Final = 1.0
+TIMEOUT_S: Final = 3.0
 
 ENCODINGS: Final = {
     "u16": (DataType.UINT16, DATATYPE.UINT16),

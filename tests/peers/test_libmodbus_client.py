@@ -34,7 +34,7 @@ from tests.peers.libmodbus import (
 from tests.peers.simulated import RTU, TCP, bad_frames, path_of, port_of, signals_of, simulator
 
 pytestmark = needs_libmodbus
-DEADLINE_S = 5.0
+DEADLINE_S = 10.0
 T = TypeVar("T")
 
 

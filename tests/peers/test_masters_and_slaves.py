@@ -15,7 +15,7 @@ from tests.peers.pymodbus_peers import Behaviour, connected, device, serial_clie
 from tests.peers.serial_bus import SerialBus, serial_bus
 from tests.peers.simulated import RTU, bad_frames, path_of, simulator
 
-DEADLINE_S = 5.0
+DEADLINE_S = 10.0
 REGISTERS = 2
 WRITTEN = 4711
 PAIRS = [

@@ -14,7 +14,16 @@ from hil_sim.modbus_tcp import ServerTls
 from hil_sim.simulator import Simulator
 from tests.hil_sim.certificates import Authority
 from tests.peers.everything import ALARM_BIT, FLAG_BIT, FLAGS, HOLDING_END, SETPOINT, VALUES, WIDE, address_of, holding
-from tests.peers.pymodbus_peers import DATATYPE, ENCODINGS, Client, connected, serial_client, tcp_client, tls_client
+from tests.peers.pymodbus_peers import (
+    DATATYPE,
+    ENCODINGS,
+    TIMEOUT_S,
+    Client,
+    connected,
+    serial_client,
+    tcp_client,
+    tls_client,
+)
 from tests.peers.simulated import RTU, TCP, bad_frames, path_of, port_of, signals_of, simulator
 
 BAUDRATE = 115200
@@ -124,6 +133,7 @@ async def test_a_unit_that_is_not_there_is_answered_for_by_a_gateway_only(bench:
         client.ctx.comm_params.timeout_connect = 0.1
         with pytest.raises(ModbusIOException):
             await client.read_coils(0, count=1, device_id=9)
+        client.ctx.comm_params.timeout_connect = TIMEOUT_S
     assert (await client.read_coils(0, count=1, device_id=1)).bits[:1] == [True]
 
 

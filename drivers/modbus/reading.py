@@ -1,0 +1,141 @@
+"""One fresh reading of a device for a person: the signals wanted, in as few requests as the polls would take.
+
+Unlike a poll it may be told of every refusal, and nothing of it is kept.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from datetime import tzinfo
+from typing import Final, NamedTuple
+
+from config.profile import ModbusProfile
+from config.sample import Reason, Sample, bad
+from config.signals import Signal
+from drivers.modbus.block import modbus
+from drivers.modbus.command import Ask
+from drivers.modbus.exceptions import ACKNOWLEDGE, BUSY, OF_THE_MAP, exception_text
+from drivers.modbus.parameters import Parameters
+from drivers.modbus.plan import DevicePlan, Read
+from drivers.modbus.transaction import Outcome, Result
+
+BUSY_TRIES: Final = 4
+BUSY_PAUSE_S: Final = 0.2
+"""A device that is busy is asked again after this, so many times in all."""
+TORN_TRIES: Final = 3
+"""A total whose whole number moves between two readings is read so often at most."""
+
+AskDevice = Callable[[Ask], Awaitable[Result]]
+
+
+class Reading(NamedTuple):
+    """A signal as just read. ``error``: what the device or the line said where there was no reply to decode."""
+
+    signal: Signal
+    sample: Sample
+    error: str
+
+
+class DeviceReader:
+    """Reads signals of one device afresh. ``requests`` counts what was asked for so far."""
+
+    def __init__(self, signals: list[Signal], profile: ModbusProfile, zone: tzinfo) -> None:
+        self._signals = {signal.index: signal for signal in signals}
+        self._by_field = {signal.field: signal for signal in signals}
+        self._parameters = Parameters(lambda field, before, now: None)
+        self._plan = DevicePlan(signals, profile, zone, self._parameters)
+        self._answered = False
+        self.requests = 0
+
+    @property
+    def reads(self) -> list[Read]:
+        """The reads of the whole device."""
+        return self._plan.reads
+
+    async def read(self, ask: AskDevice, fields: Collection[str] | None = None) -> list[Reading]:
+        """The wanted signals (all: ``None``) in the order of the profile."""
+        wanted = [signal for field, signal in self._by_field.items() if fields is None or field in fields]
+        found: dict[int, Reading] = {}
+        for read in self._reads_for(wanted, whole=fields is None):
+            await self._take(ask, read, found)
+        now = asyncio.get_running_loop().time()
+        not_read = bad(Reason.WRITE_ONLY, now)
+        return [found.get(signal.index, Reading(signal, not_read, "cannot be read, only written")) for signal in wanted]
+
+    async def take(self, ask: AskDevice, read: Read) -> list[Reading]:
+        """What one of ``reads`` gives, taken apart if the device refuses it as a whole."""
+        found: dict[int, Reading] = {}
+        await self._take(ask, read, found)
+        return list(found.values())
+
+    def _reads_for(self, wanted: list[Signal], *, whole: bool) -> list[Read]:
+        if whole:
+            return self._plan.reads
+        readable = [signal for signal in wanted if modbus(signal).readable]
+        needed = [name for signal in readable for name in modbus(signal).parameters()]
+        # What says how others are to be read is read first.
+        return self._plan.of(dict.fromkeys([*needed, *(signal.field for signal in readable)]))
+
+    async def _take(self, ask: AskDevice, read: Read, found: dict[int, Reading]) -> None:
+        waiting = [read]
+        while waiting:
+            one = waiting.pop(0)
+            result = await self._ask(ask, one)
+            if result.outcome is Outcome.REPLY:
+                self._answered = True
+                data = result.pdu[2:]
+                if one.whole_parts is not None:
+                    data = await self._whole(ask, one, data)
+                for index, sample in zip(one.signals, one.decode(data, result.at), strict=True):
+                    found[index] = Reading(self._signals[index], sample, "")
+                continue
+            halves = self._plan.split(one) if self._worth_splitting(result) else None
+            if halves is not None:
+                waiting[:0] = halves
+                continue
+            error = outcome_text(result)
+            reason = Reason.DEVICE_REFUSED if result.outcome is Outcome.EXCEPTION else Reason.NO_COMMUNICATION
+            for index in one.signals:
+                found[index] = Reading(self._signals[index], bad(reason, result.at), error)
+
+    async def _ask(self, ask: AskDevice, read: Read) -> Result:
+        for attempt in range(BUSY_TRIES):
+            self.requests += 1
+            result = await ask(Ask(read.pdu, read.reply_start, read.reply_bytes))
+            if result.outcome is not Outcome.EXCEPTION or result.pdu[1] not in (BUSY, ACKNOWLEDGE):
+                return result
+            if attempt + 1 < BUSY_TRIES:
+                await asyncio.sleep(BUSY_PAUSE_S)
+        return result
+
+    async def _whole(self, ask: AskDevice, read: Read, data: bytes) -> bytes:
+        """Reads a total in parts until its whole number stands still, so that no old part stands beside a new one."""
+        assert read.whole_parts is not None
+        for _ in range(TORN_TRIES):
+            result = await self._ask(ask, read)
+            if result.outcome is not Outcome.REPLY:
+                return data
+            before, data = read.whole_parts(data), result.pdu[2:]
+            if before[::2] == read.whole_parts(data)[::2]:
+                return data
+        return data
+
+    def _worth_splitting(self, result: Result) -> bool:
+        """Whether a part may be answered though the whole was not. Some devices say nothing to what they have not."""
+        if result.outcome is Outcome.EXCEPTION:
+            return result.pdu[1] in OF_THE_MAP
+        return result.outcome is Outcome.TIMEOUT and self._answered
+
+
+def outcome_text(result: Result) -> str:
+    """What came of a request, in words; "" for a reply."""
+    match result.outcome:
+        case Outcome.REPLY:
+            return ""
+        case Outcome.EXCEPTION:
+            return exception_text(result.pdu[1])
+        case Outcome.MALFORMED:
+            return f"a reply that fits no such request: {result.pdu.hex(' ')}"
+        case Outcome.TIMEOUT:
+            return "no reply"
+        case Outcome.LOST:
+            return result.pdu.decode("utf-8", "replace") or "connection lost"

@@ -1,0 +1,114 @@
+"""Where a tool is pointed, as options: a device or link of a site, or a port or host."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast, get_type_hints
+
+import typer
+
+if TYPE_CHECKING:
+    from config.site import Baudrate
+
+DEFAULT_STATE: Final = Path("/var/lib/penstock")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the options say. A site's device or link is named by an argument; ``host`` or ``port`` need no site."""
+
+    site: Annotated[
+        Path | None,
+        typer.Option("--site", help="the site file; without it the controller that runs in --state is asked"),
+    ] = None
+    state: Annotated[
+        Path, typer.Option("--state", help="the state directory", envvar="PENSTOCK_STATE", readable=False)
+    ] = DEFAULT_STATE
+    port: Annotated[str | None, typer.Option("--port", help="a serial port, such as /dev/ttyUSB0")] = None
+    baud: Annotated[str, typer.Option("--baud", help="its speed [default: 9600]", show_default=False)] = ""
+    parity: Annotated[str, typer.Option("--parity", help="N, E or O [default: N]", show_default=False)] = ""
+    stopbits: Annotated[int, typer.Option("--stopbits", help="1 or 2")] = 1
+    echo: Annotated[bool, typer.Option("--echo", help="the adapter hears what it sends")] = False
+    host: Annotated[str | None, typer.Option("--host", help="a Modbus TCP server, gateway or converter")] = None
+    tcp_port: Annotated[int, typer.Option("--tcp-port", help="its port")] = 502
+    rtu: Annotated[bool, typer.Option("--rtu", help="serial frames over TCP: a converter that only passes them on")] = (
+        False
+    )
+    timeout: Annotated[
+        str, typer.Option("--timeout", help="wait so long for a reply: 0.5 s, 300 ms", show_default=False)
+    ] = ""
+
+    @property
+    def by_hand(self) -> bool:
+        """True for a port or host that stands on the command line."""
+        return self.port is not None or self.host is not None
+
+    def check(self) -> None:
+        """Refuses options that contradict each other."""
+        if self.port is not None and self.host is not None:
+            raise typer.BadParameter("--port is a serial port and --host a network address: one of them")
+        if self.site is not None and self.by_hand:
+            raise typer.BadParameter("--site, or --port or --host: one of them")
+        serial = self.baud or self.parity or self.stopbits != 1 or self.echo
+        if self.host is not None and serial:
+            raise typer.BadParameter("--baud, --parity, --stopbits and --echo go with --port")
+        if self.port is not None and (self.rtu or self.tcp_port != 502):
+            raise typer.BadParameter("--rtu and --tcp-port go with --host")
+
+    def seconds(self) -> float | None:
+        """The time-out asked for, in seconds."""
+        from config.units import quantity
+
+        if not self.timeout:
+            return None
+        try:
+            value = (
+                float(self.timeout) if self.timeout.replace(".", "", 1).isdigit() else quantity(self.timeout, "time")
+            )
+        except ValueError as error:
+            raise typer.BadParameter(f"--timeout '{self.timeout}' is not {error}") from error
+        if not 0.005 <= value <= 60:
+            raise typer.BadParameter("--timeout: 5 ms to 60 s")
+        return value
+
+    def bauds(self, *, one: bool = False) -> "list[Baudrate]":
+        """The speeds asked for."""
+        known = (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)
+        asked = [word.strip() for word in self.baud.split(",") if word.strip()]
+        wrong = [word for word in asked if not word.isdigit() or int(word) not in known]
+        if wrong or (one and len(asked) > 1):
+            raise typer.BadParameter(f"--baud: {'one' if one else 'some'} of {', '.join(map(str, known))}")
+        return [cast("Baudrate", int(word)) for word in asked]
+
+    def parities(self, *, one: bool = False) -> list[Literal["N", "E", "O"]]:
+        """The parities asked for."""
+        asked = [word.strip().upper() for word in self.parity.split(",") if word.strip()]
+        if any(word not in ("N", "E", "O") for word in asked) or (one and len(asked) > 1):
+            raise typer.BadParameter(f"--parity: {'one' if one else 'some'} of N, E, O")
+        return [cast('Literal["N", "E", "O"]', word) for word in asked]
+
+
+Command = Callable[..., None]
+
+
+def takes_target(command: Command) -> Command:
+    """Gives a command the options of a target, as its parameter ``target``."""
+
+    @functools.wraps(command)
+    def with_target(**arguments: Any) -> None:
+        target = Target(**{field.name: arguments.pop(field.name) for field in fields(Target)})
+        target.check()
+        command(target=target, **arguments)
+
+    hints = get_type_hints(Target, include_extras=True)
+    own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "target"]
+    options = [
+        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
+        for f in fields(Target)
+    ]
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + options
+    with_target.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    with_target.__annotations__ = {p.name: p.annotation for p in parameters}
+    return with_target
