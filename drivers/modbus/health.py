@@ -11,7 +11,7 @@ from config.sample import Reason, bad
 from config.site import ModbusLink, ModbusTcpLink
 from drivers.modbus.exceptions import GATEWAY_PATH, GATEWAY_SILENT, exception_text
 from drivers.modbus.transaction import REPLY, Outcome, Result
-from drivers.modbus.unit import DOWN_AFTER, Unit
+from drivers.modbus.unit import DOWN_AFTER, DOWN_SHARE, Unit
 from drivers.port import Sink
 
 RECONNECT_AFTER: Final = 2
@@ -47,13 +47,13 @@ class Health:
         self._reconnect = reconnect
         self._silent_in_a_row = 0
         self._heard_at = self._heard = float("-inf")
+        self._probes_until = self._hurry_from = float("-inf")
 
     def connected(self) -> None:
         """The link has been opened: what is held is tried at once."""
         self._silent_in_a_row = 0
         self._heard_at = self._loop.time()
-        for unit in self._units:
-            unit.held_until = 0.0
+        self._probe_all(self._loop.time())
 
     def disconnected(self) -> None:
         """The link is down, and with it every unit."""
@@ -112,10 +112,12 @@ class Health:
         unit.status.online = True
         unit.status.last_error = ""
         log.info("device answers", device=unit.device, link=self._name)
-        if was_down:
+        if was_down and at >= self._hurry_from:
             # A cabinet whose power is back has more than one unit in it.
-            for other in self._units:
-                other.held_until = 0.0
+            self._probe_all(at)
+            # A unit that comes and goes must not have the others probed each time.
+            down = (other for other in self._units if other.down)
+            self._hurry_from = at + sum(other.response_delay + self._link.timeout for other in down) / DOWN_SHARE
         self._online(unit, was_down)
 
     def _missed(self, unit: Unit, at: float, timeout: float, *, telling: bool) -> None:
@@ -123,11 +125,12 @@ class Health:
 
         ``telling``: nothing has been heard on the connection meanwhile.
         """
-        others = [other for other in self._units if other is not unit]
-        down = sum(other.down for other in others)
+        others_down = all(other.down for other in self._units if other is not unit)
         # One unit known to be down says nothing of the connection, as long as another answers.
-        telling = telling and (not unit.down or down == len(others))
-        unit.missed(at, timeout, self._link.retry, down, others_answer=down < len(others))
+        telling = telling and (not unit.down or others_down)
+        unit.silent += 1
+        # Left alone for once, even if not down: its late reply would only disturb what others are asked.
+        unit.held_until = at + timeout if not unit.down else self._next_probe(unit, at, timeout, others_down)
         if unit.silent == DOWN_AFTER:
             log.warning("device does not answer", device=unit.device, link=self._name)
         if unit.down:
@@ -141,6 +144,25 @@ class Health:
         elif at - self._heard_at > max(REOPEN_AFTER_S, 2 * self._link.retry):
             self._heard_at = at
             self._loop.call_soon(self._reconnect, "no answer from anybody: the port is opened anew")
+
+    def _probe_all(self, at: float) -> None:
+        """Every unit that is held is tried at once."""
+        self._probes_until = at
+        for unit in self._units:
+            unit.held_until = 0.0
+
+    def _next_probe(self, unit: Unit, at: float, timeout: float, alone: bool) -> float:
+        """When a unit that is down is probed again, after one in vain that was awaited for ``timeout`` seconds.
+
+        While others answer the probes of all that are down stand in one row, so far from each other that they take
+        no more than ``DOWN_SHARE`` of the time together, and never the time of two at once.
+        """
+        probe_at = at + self._link.retry
+        if not alone:
+            probe_at = max(probe_at, self._probes_until)
+            longest = max(timeout, min(2.0 * timeout, unit.response_delay + self._link.timeout))
+            self._probes_until = probe_at + longest / DOWN_SHARE
+        return probe_at
 
     def _unit_bad(self, unit: Unit) -> None:
         unit.status.online = False

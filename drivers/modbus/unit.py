@@ -109,19 +109,6 @@ class Unit:
         self.held_until = 0.0
         self.unanswered.clear()
 
-    def missed(self, now: float, timeout: float, retry: float, down: int, *, others_answer: bool) -> None:
-        """It has left a request unanswered for ``timeout`` seconds.
-
-        ``retry``: how often it is probed at most while it is down; ``down``: how many other units are.
-        """
-        self.silent += 1
-        if not self.down:
-            # Left alone for once: its late reply would only disturb what others are asked.
-            self.held_until = now + timeout
-            return
-        share = timeout * ((down + 1) / DOWN_SHARE - 1.0) if others_answer else 0.0
-        self.held_until = now + max(retry, share)
-
     def has_answered(self, pdu: bytes) -> None:
         """It has registers at the places that a read asks for."""
         self.known.add(pdu)
