@@ -112,12 +112,12 @@ ENGLISH: Final = Words(
 
 CHINESE_WORDS: Final = Words(
     language=CHINESE,
-    made="由 'make docs' 从 config/devices/{name}.yaml 生成:请修改该文件,而不是本页。",
+    made="由 'make docs' 从 config/devices/{name}.yaml 生成：请修改该文件，而不是本页。",
     index_title="仪表与设备",
     index_text=(
-        "Penstock 自带的设备配置(profile),每个都列出寄存器和现场容易踩的坑。"
-        "**手册**:对照厂家手册;**实录**:对照实际通讯记录;"
-        "**未核实**:两者都没有,请在现场核对。如何编写配置文件:[profile-file.zh-CN.md](../../profile-file.zh-CN.md)。"
+        "Penstock 自带的设备配置（profile），每个都列出寄存器和现场容易踩的坑。"
+        "**手册**：对照厂家手册；**实录**：对照实际通讯记录；"
+        "**未核实**：两者都没有，请在现场核对。如何编写配置文件：[profile-file.zh-CN.md](../../profile-file.zh-CN.md)。"
     ),
     instrument="仪表",
     profile="配置名",
@@ -129,7 +129,7 @@ CHINESE_WORDS: Final = Words(
     source="资料来源",
     first="先读这里",
     line="出厂通讯参数",
-    line_unknown="未知;用 `penstock scan-bus` 查找",
+    line_unknown="未知；用 `penstock scan-bus` 查找",
     limits="请求限制",
     signal="信号",
     register="寄存器",
