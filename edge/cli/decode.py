@@ -18,7 +18,8 @@ from edge.cli.read import Json, Unit, parse
 from edge.cli.target import Target, takes_target
 
 if TYPE_CHECKING:
-    from drivers.modbus.interpret import Displayed, Interpretation, Match
+    from drivers.modbus.displayed import Displayed, Match
+    from drivers.modbus.interpret import Interpretation
 
 SHOWN: Final = 12
 """Readings shown without ``--all``."""
@@ -97,7 +98,7 @@ class Block(NamedTuple):
 
 
 def _displayed(expect: str, tolerance: str) -> "Displayed | None":
-    from drivers.modbus.interpret import displayed
+    from drivers.modbus.displayed import displayed
 
     if not expect:
         return None
@@ -186,7 +187,9 @@ async def _read_blocks(
 
 def decoded(blocks: Sequence[Block], shown: "Displayed | None", name: str) -> dict[str, Any]:
     """Everything that the newest of some readings of a place may mean, and with more of them how each moves."""
-    from drivers.modbus.interpret import interpretations, matches, yaml_line, yaml_of
+    from drivers.modbus.displayed import matches
+    from drivers.modbus.interpret import interpretations
+    from drivers.modbus.profile_line import yaml_line, yaml_of
 
     block = blocks[-1]
     found = interpretations(block.data, time.time())
@@ -243,7 +246,7 @@ def _certain(hits: "Sequence[Match]") -> bool:
 
 
 def _match_json(hit: "Match", block: Block, name: str, moves: dict[tuple[Any, ...], str]) -> dict[str, Any]:
-    from drivers.modbus.interpret import yaml_line
+    from drivers.modbus.profile_line import yaml_line
 
     reading, fraction = hit.reading, hit.fraction
     return {
@@ -269,7 +272,7 @@ def _match_json(hit: "Match", block: Block, name: str, moves: dict[tuple[Any, ..
 
 
 def _reading_json(one: "Interpretation", block: Block, name: str, moves: dict[tuple[Any, ...], str]) -> dict[str, Any]:
-    from drivers.modbus.interpret import yaml_of
+    from drivers.modbus.profile_line import yaml_of
 
     value = one.value
     finite = isinstance(value, str) or math.isfinite(value)

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from drivers.modbus.interpret import displayed
+from drivers.modbus.displayed import displayed
 from edge.cli.decode import Block, decoded, payload
 from edge.cli.scan_bus import duration, parse_units
 

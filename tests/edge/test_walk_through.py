@@ -13,7 +13,8 @@ import yaml
 
 from config.load import load_profile, load_site
 from config.profile import ModbusProfile
-from drivers.modbus.interpret import displayed, interpretations, matches
+from drivers.modbus.displayed import displayed, matches
+from drivers.modbus.interpret import interpretations
 from edge.cli import exit_codes
 from edge.controller.process import run_controller
 from edge.rpc import SOCKET_NAME
