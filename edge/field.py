@@ -21,10 +21,11 @@ from config.sample import Value
 from config.signals import Signal, wire_place
 from config.site import Link, ModbusRtuLink, ModbusTcpLink, MotorValve, OpcUaLink, Site
 from config.units import kind_of, quantity
-from drivers.modbus.command import Ask, allowed_addresses
+from drivers.modbus.command import Ask
 from drivers.modbus.raw import MAX_WRITE_BITS, place, read_bits, write_pdu
 from drivers.modbus.reading import DeviceReader, Reading, outcome_text
 from drivers.modbus.transaction import Outcome, Result
+from drivers.modbus.write_request import allowed_addresses
 from drivers.port import WriteResult
 from edge.arguments import BadRequest, text, texts, whole, wholes
 from edge.rpc import refused

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from config.command import Action, Command, Confirm, Expected
-from config.encoding import Table
 from config.errors import DeviceError
-from config.profile import ModbusProfile, ModbusSignal
+from config.profile import ModbusProfile
 from config.sample import Sample, Value
 from config.signals import Signal
 from drivers.modbus.block import modbus
-from drivers.modbus.codec import encode, is_written
+from drivers.modbus.codec import is_written
 from drivers.modbus.exceptions import ACKNOWLEDGE, BUSY, exception_text
 from drivers.modbus.plan import DevicePlan, Read
 from drivers.modbus.transaction import Outcome, Result
+from drivers.modbus.write_request import allowed_addresses, bit_mask, register_pdu, value_pdu, written_addresses
 from drivers.port import WriteResult
 
 BUSY_TRIES: Final = 4
@@ -33,10 +33,6 @@ ACKNOWLEDGED_TRIES: Final = 10
 FEEDBACK_PAUSE_S: Final = 1.0
 ACK_PAUSE_S: Final = 0.2
 HEARTBEAT_RANGE: Final = 0x10000
-MOST_COILS: Final = 1968
-MOST_REGISTERS: Final = 123
-"""In one write (Application Protocol V1.1b3, 6.11 and 6.12)."""
-
 ReadSink = Callable[[Read, list[Sample]], None]
 
 
@@ -108,7 +104,7 @@ class DeviceCommands:
         order = self._orders.get(signal)
         if order is None:
             raise DeviceError(f"{self._name_of[signal]} cannot be written")
-        first = self._value_pdu(order.signal, value)
+        first = value_pdu(self._profile, order.signal, value)
         match order.command.kind:
             case "level" | "latched":
                 return self._stand(order, value, first)
@@ -227,7 +223,7 @@ class DeviceCommands:
         return failure
 
     def _take_back(self, order: _Order) -> _Part:
-        return (yield from self._switched(order, False, self._value_pdu(order.signal, False)))
+        return (yield from self._switched(order, False, value_pdu(self._profile, order.signal, False)))
 
     def _raw(self, pdu: bytes) -> Procedure:
         failure = yield from self._send(_write_ask(pdu))
@@ -249,12 +245,12 @@ class DeviceCommands:
         unlock = self._profile.writing.unlock
         if unlock is not None:
             key = struct.pack(">H", unlock.value)
-            failure = yield from self._send(_write_ask(self._register_pdu(unlock.address, key)))
+            failure = yield from self._send(_write_ask(register_pdu(self._profile, unlock.address, key)))
             if failure:
                 return f"the write key: {failure}"
         if order.command.prepare is not None and value is True:
             data = struct.pack(">H", order.command.prepare)
-            failure = yield from self._send(_write_ask(self._register_pdu(modbus(order.signal).address, data)))
+            failure = yield from self._send(_write_ask(register_pdu(self._profile, modbus(order.signal).address, data)))
             if failure:
                 return f"its first step: {failure}"
         return ""
@@ -282,7 +278,7 @@ class DeviceCommands:
         definition = modbus(signal)
         if definition.bit is None or self._profile.writing.bits == "mask":
             return (yield from self._send(_write_ask(pdu), acknowledged))
-        address, mask = definition.address - self._profile.base, _bit_mask(definition)
+        address, mask = definition.address - self._profile.base, bit_mask(definition)
         [wanted] = struct.unpack(">H", pdu)
         for attempt in range(BUSY_TRIES):
             # Read anew each time: the other bits may have changed in the pause.
@@ -295,7 +291,7 @@ class DeviceCommands:
             if failure:
                 return f"its register could not be read before: {failure}"
             word = struct.unpack(">H", before.pdu[2:])[0] & ~mask | wanted & mask
-            result = yield _write_ask(self._register_pdu(definition.address, struct.pack(">H", word)))
+            result = yield _write_ask(register_pdu(self._profile, definition.address, struct.pack(">H", word)))
             if not _is_busy(result):
                 return _taken(result, acknowledged)
         return _TOO_BUSY
@@ -353,7 +349,7 @@ class DeviceCommands:
         if sample is not None and sample.good and is_written(signal, sample.value, value):
             return ""
         failure = yield from self._prepared(order, value)
-        failure = failure or (yield from self._send_value(signal, self._value_pdu(signal, value), []))
+        failure = failure or (yield from self._send_value(signal, value_pdu(self._profile, signal, value), []))
         if failure:
             return f"{signal.name}: {failure}"
         result = yield from self._read_back(order, value, patient=False)
@@ -388,38 +384,10 @@ class DeviceCommands:
             ack=seen(command.ack) if command.ack is not None else None,
         )
 
-    def _value_pdu(self, signal: Signal, value: Value) -> bytes:
-        """The write of a value; of one bit of a register its mask write, or just the register's word with it.
-
-        Raises ``DeviceError``.
-        """
-        definition = modbus(signal)
-        address = definition.address - self._profile.base
-        if signal.kind == "bool" and not isinstance(value, bool):
-            raise DeviceError(f"{signal.name}: {value!r} is not on or off")
-        if definition.table is Table.COIL:
-            return self._coil_pdu(address, bool(value))
-        if definition.bit is not None:
-            mask = _bit_mask(definition)
-            if self._profile.writing.bits == "mask":
-                return struct.pack(">BHHH", 22, address, 0xFFFF ^ mask, mask if value else 0)
-            return struct.pack(">H", mask if value else 0)
-        return self._register_pdu(definition.address, encode(signal, value))
-
     def _beat_pdu(self, signal: Signal, pattern: str) -> bytes:
         number = {"alternate": self._beat % 2, "count": self._beat, "repeat": 1}[pattern]
-        return self._value_pdu(signal, bool(number % 2) if signal.kind == "bool" else _canonical(signal, number))
-
-    def _coil_pdu(self, address: int, on: bool) -> bytes:
-        if self._profile.writing.coils == "multiple":
-            return struct.pack(">BHHBB", 15, address, 1, 1, on)
-        return struct.pack(">BHH", 5, address, 0xFF00 if on else 0)
-
-    def _register_pdu(self, register: int, data: bytes) -> bytes:
-        address, count = register - self._profile.base, len(data) // 2
-        if count == 1 and self._profile.writing.registers != "multiple":
-            return b"\x06" + struct.pack(">H", address) + data
-        return struct.pack(">BHHB", 16, address, count, len(data)) + data
+        beat = bool(number % 2) if signal.kind == "bool" else _canonical(signal, number)
+        return value_pdu(self._profile, signal, beat)
 
     def _check_allowed(self, pdu: bytes) -> None:
         table, addresses = written_addresses(pdu)
@@ -429,37 +397,6 @@ class DeviceCommands:
                 f"{table} {refused[0]} (on the wire) is not in the profile's list of what may be written: "
                 "no writable signal stands there, and 'writing.allow' does not name it"
             )
-
-
-def allowed_addresses(profile: ModbusProfile) -> frozenset[tuple[Table, int]]:
-    """Every coil and register of a device that may be written, as on the wire."""
-    allowed = {
-        (signal.table, address - profile.base)
-        for signal in profile.signals.values()
-        if signal.writable
-        for address in range(signal.address, signal.address + signal.registers)
-    }
-    for span in profile.writing.allow:
-        allowed |= {(span.table, address - profile.base) for address in range(span.first, span.last + 1)}
-    return frozenset(allowed)
-
-
-def written_addresses(pdu: bytes) -> tuple[Table, range]:
-    """What a write request changes, as on the wire. Raises ``DeviceError`` for one that is no write we know."""
-    if len(pdu) >= 5:
-        function, address, number = struct.unpack_from(">BHH", pdu)
-        match function:
-            case 5 if len(pdu) == 5 and number in (0, 0xFF00):
-                return Table.COIL, range(address, address + 1)
-            case 6 if len(pdu) == 5:
-                return Table.HOLDING, range(address, address + 1)
-            case 15 if 0 < number <= MOST_COILS and len(pdu) == 6 - (-number // 8) and pdu[5] == -(-number // 8):
-                return Table.COIL, range(address, address + number)
-            case 16 if 0 < number <= MOST_REGISTERS and len(pdu) == 6 + 2 * number and pdu[5] == 2 * number:
-                return Table.HOLDING, range(address, address + number)
-            case 22 if len(pdu) == 7:
-                return Table.HOLDING, range(address, address + 1)
-    raise DeviceError(f"{pdu.hex(' ')} is no whole write request of function 05, 06, 15, 16 or 22")
 
 
 def _write_ask(pdu: bytes) -> Ask:
@@ -500,14 +437,6 @@ def _failure(result: Result) -> str:
             return _NO_REPLY
         case Outcome.LOST:
             return _LOST
-
-
-def _bit_mask(definition: ModbusSignal) -> int:
-    """The bit of a signal in its register as it travels, high byte first."""
-    assert definition.bit is not None
-    mask = 1 << definition.bit
-    low_first = definition.order in ("DCBA", "BADC")
-    return (mask >> 8 | mask << 8) & 0xFFFF if low_first else mask
 
 
 def _follows(confirm: Confirm, signal: Signal, seen: Value, demanded: Value) -> bool:

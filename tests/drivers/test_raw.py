@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from config.command import Writing
 from config.encoding import Table
 from config.errors import DeviceError
-from drivers.modbus.command import written_addresses
 from drivers.modbus.raw import Place, as_reference, number, place, read_bits, reference, write_pdu
+from drivers.modbus.write_request import written_addresses
 
 
 @pytest.mark.parametrize(

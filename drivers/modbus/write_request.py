@@ -1,0 +1,88 @@
+"""Write requests: how a value is asked of a device, and which registers of it may be written at all."""
+
+import struct
+from typing import Final
+
+from config.encoding import Table
+from config.errors import DeviceError
+from config.profile import ModbusProfile, ModbusSignal
+from config.sample import Value
+from config.signals import Signal
+from drivers.modbus.block import modbus
+from drivers.modbus.codec import encode
+
+MOST_COILS: Final = 1968
+MOST_REGISTERS: Final = 123
+"""In one write (Application Protocol V1.1b3, 6.11 and 6.12)."""
+
+
+def value_pdu(profile: ModbusProfile, signal: Signal, value: Value) -> bytes:
+    """The write of a value; of one bit of a register its mask write, or just the register's word with it.
+
+    Raises ``DeviceError``.
+    """
+    definition = modbus(signal)
+    address = definition.address - profile.base
+    if signal.kind == "bool" and not isinstance(value, bool):
+        raise DeviceError(f"{signal.name}: {value!r} is not on or off")
+    if definition.table is Table.COIL:
+        return _coil_pdu(profile, address, bool(value))
+    if definition.bit is not None:
+        mask = bit_mask(definition)
+        if profile.writing.bits == "mask":
+            return struct.pack(">BHHH", 22, address, 0xFFFF ^ mask, mask if value else 0)
+        return struct.pack(">H", mask if value else 0)
+    return register_pdu(profile, definition.address, encode(signal, value))
+
+
+def bit_mask(definition: ModbusSignal) -> int:
+    """The bit of a signal in its register as it travels, high byte first."""
+    assert definition.bit is not None
+    mask = 1 << definition.bit
+    low_first = definition.order in ("DCBA", "BADC")
+    return (mask >> 8 | mask << 8) & 0xFFFF if low_first else mask
+
+
+def _coil_pdu(profile: ModbusProfile, address: int, on: bool) -> bytes:
+    if profile.writing.coils == "multiple":
+        return struct.pack(">BHHBB", 15, address, 1, 1, on)
+    return struct.pack(">BHH", 5, address, 0xFF00 if on else 0)
+
+
+def register_pdu(profile: ModbusProfile, register: int, data: bytes) -> bytes:
+    """The write of registers from ``register`` on, as the maker's manual counts them; ``data`` as it travels."""
+    address, count = register - profile.base, len(data) // 2
+    if count == 1 and profile.writing.registers != "multiple":
+        return b"\x06" + struct.pack(">H", address) + data
+    return struct.pack(">BHHB", 16, address, count, len(data)) + data
+
+
+def allowed_addresses(profile: ModbusProfile) -> frozenset[tuple[Table, int]]:
+    """Every coil and register of a device that may be written, as on the wire."""
+    allowed = {
+        (signal.table, address - profile.base)
+        for signal in profile.signals.values()
+        if signal.writable
+        for address in range(signal.address, signal.address + signal.registers)
+    }
+    for span in profile.writing.allow:
+        allowed |= {(span.table, address - profile.base) for address in range(span.first, span.last + 1)}
+    return frozenset(allowed)
+
+
+def written_addresses(pdu: bytes) -> tuple[Table, range]:
+    """What a write request changes, as on the wire. Raises ``DeviceError`` for one that is no write we know."""
+    if len(pdu) >= 5:
+        function, address, number = struct.unpack_from(">BHH", pdu)
+        match function:
+            case 5 if len(pdu) == 5 and number in (0, 0xFF00):
+                return Table.COIL, range(address, address + 1)
+            case 6 if len(pdu) == 5:
+                return Table.HOLDING, range(address, address + 1)
+            case 15 if 0 < number <= MOST_COILS and len(pdu) == 6 - (-number // 8) and pdu[5] == -(-number // 8):
+                return Table.COIL, range(address, address + number)
+            case 16 if 0 < number <= MOST_REGISTERS and len(pdu) == 6 + 2 * number and pdu[5] == 2 * number:
+                return Table.HOLDING, range(address, address + number)
+            case 22 if len(pdu) == 7:
+                return Table.HOLDING, range(address, address + 1)
+    raise DeviceError(f"{pdu.hex(' ')} is no whole write request of function 05, 06, 15, 16 or 22")
