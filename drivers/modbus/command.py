@@ -16,8 +16,8 @@ from config.errors import DeviceError
 from config.profile import ModbusProfile
 from config.sample import Sample, Value
 from config.signals import Signal
-from drivers.modbus.block import modbus
 from drivers.modbus.codec import is_written
+from drivers.modbus.decoder import modbus
 from drivers.modbus.exceptions import ACKNOWLEDGE, BUSY, exception_text
 from drivers.modbus.plan import DevicePlan, Read
 from drivers.modbus.transaction import Outcome, Result

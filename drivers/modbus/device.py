@@ -11,8 +11,8 @@ from config.load import LoadedSite
 from config.profile import ModbusProfile
 from config.sample import Sample
 from config.signals import Signal
-from drivers.modbus.block import modbus
 from drivers.modbus.command import DeviceCommands
+from drivers.modbus.decoder import modbus
 from drivers.modbus.parameters import Parameters
 from drivers.modbus.plan import DevicePlan, Read
 from drivers.modbus.unit import BROADCAST, Unit

@@ -17,8 +17,9 @@ from config.encoding import BIT_TABLES, Table
 from config.profile import ModbusProfile
 from config.sample import Sample
 from config.signals import Priority, Signal
-from drivers.modbus.block import Around, Block, modbus, whole_parts
+from drivers.modbus.block import Block, whole_parts
 from drivers.modbus.codec import Number
+from drivers.modbus.decoder import Around, modbus
 from drivers.modbus.parameters import Parameters
 
 READ_FUNCTION: Final[dict[Table, int]] = {Table.COIL: 1, Table.DISCRETE: 2, Table.HOLDING: 3, Table.INPUT: 4}

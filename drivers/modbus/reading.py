@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 from config.profile import ModbusProfile
 from config.sample import Reason, Sample, bad
 from config.signals import Signal
-from drivers.modbus.block import modbus
 from drivers.modbus.command import Ask
+from drivers.modbus.decoder import modbus
 from drivers.modbus.exceptions import ACKNOWLEDGE, BUSY, OF_THE_MAP, exception_text
 from drivers.modbus.parameters import Parameters
 from drivers.modbus.plan import DevicePlan, Read

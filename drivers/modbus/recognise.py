@@ -15,7 +15,7 @@ from config.command import Expected
 from config.encoding import FLOATS, TIMES, Encoding
 from config.profile import ModbusProfile, ModbusSignal
 from config.sample import Quality, Reason
-from drivers.modbus.block import modbus
+from drivers.modbus.decoder import modbus
 from drivers.modbus.reading import Reading
 
 FINGERPRINT: Final = 8.0

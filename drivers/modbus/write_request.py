@@ -8,8 +8,8 @@ from config.errors import DeviceError
 from config.profile import ModbusProfile, ModbusSignal
 from config.sample import Value
 from config.signals import Signal
-from drivers.modbus.block import modbus
 from drivers.modbus.codec import encode
+from drivers.modbus.decoder import modbus
 
 MOST_COILS: Final = 1968
 MOST_REGISTERS: Final = 123

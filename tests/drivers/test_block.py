@@ -15,7 +15,8 @@ from config.profile import ModbusProfile
 from config.sample import Quality, Reason, Sample, quality_of
 from config.signals import signal_table
 from config.site import Site
-from drivers.modbus.block import Around, Block, modbus, whole_parts
+from drivers.modbus.block import Block, whole_parts
+from drivers.modbus.decoder import Around, modbus
 from drivers.modbus.parameters import Parameters
 from drivers.modbus.plan import DevicePlan
 from tests.drivers.sites import Fields, table_of

@@ -14,8 +14,9 @@ from config.encoding import Encoding, Order
 from config.errors import DeviceError
 from config.sample import Quality, Reason, Sample, Value
 from config.signals import Signal
-from drivers.modbus.block import Around, Block
+from drivers.modbus.block import Block
 from drivers.modbus.codec import encode
+from drivers.modbus.decoder import Around
 from drivers.modbus.parameters import Parameters
 from tests.drivers.sites import Fields, table_of
 

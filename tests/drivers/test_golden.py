@@ -9,8 +9,9 @@ from config.profile import ModbusProfile
 from config.sample import Reason, Sample
 from config.signals import Signal, signal_table
 from config.site import Site
-from drivers.modbus.block import Around, Block
+from drivers.modbus.block import Block
 from drivers.modbus.command import DeviceCommands
+from drivers.modbus.decoder import Around
 from drivers.modbus.parameters import Parameters
 from drivers.modbus.plan import DevicePlan
 from tests.drivers.golden import VECTORS, Vector

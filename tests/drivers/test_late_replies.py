@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from config.load import LoadedSite
 from config.sample import Sample
 from config.signals import Signal
-from drivers.modbus.block import modbus
+from drivers.modbus.decoder import modbus
 from tests.drivers.fault_devices import Request
 from tests.drivers.sites import Fields, device, driving, site_of
 from tests.drivers.virtual import Network, World
