@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -77,7 +78,7 @@ class _Checker:
         for tag, link in self.site.links.items():
             match link:
                 case ModbusTcpLink():
-                    key: object = (link.host.lower(), link.port)
+                    key: object = (_numeric(link.host), link.port)
                 case ModbusRtuLink():
                     key = link.port
                 case OpcUaLink():
@@ -334,3 +335,11 @@ def _effective(guard: Guard, limit: AppliedLimit) -> tuple[float | None, float |
     high = guard.high.value if guard.high is not None else limit.high
     low = guard.low.value if guard.low is not None else limit.low
     return high, low
+
+
+def _numeric(host: str) -> str:
+    """One spelling of a host that is given by number; 'localhost' is 127.0.0.1."""
+    try:
+        return str(ip_address("127.0.0.1" if host.lower() == "localhost" else host))
+    except ValueError:
+        return host.lower()

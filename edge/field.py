@@ -88,6 +88,12 @@ class Outputs:
         self._carried: dict[str, list[str]] = {}
         for name, tag in self._owner.items():
             self._carried.setdefault(name.partition(".")[0], []).append(tag)
+        # What is told to every unit of a bus moves whatever stands there.
+        self._everybody = {tag for tag, device in loaded.site.devices.items() if device.broadcast_writes}
+        for tag in self._everybody:
+            link = loaded.site.devices[tag].link
+            neighbours = [other for other, device in loaded.site.devices.items() if device.link == link]
+            self._carried[tag] = [owner for other in neighbours for owner in self._carried.get(other, [])]
 
     def of_signal(self, signal: Signal) -> list[str]:
         """The valves and pumps that a write of a signal could move.
@@ -98,7 +104,7 @@ class Outputs:
             return [self._owner[signal.name]]
         carried = self.of_device(signal.device)
         definition = signal.definition
-        if not carried or not isinstance(definition, ModbusSignal):
+        if not carried or signal.device in self._everybody or not isinstance(definition, ModbusSignal):
             return carried
         outputs = [self._signals[name] for name in self._owner if name.startswith(f"{signal.device}.")]
         demand = signal.kind == "number" and kind_of(definition.unit) in DEMAND_KINDS

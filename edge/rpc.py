@@ -18,6 +18,7 @@ from typing import Any, Final
 import structlog
 
 from config.errors import LinkError
+from edge.json_text import held, parsed
 
 SOCKET_NAME: Final = "controller.sock"
 MAX_LINE_BYTES: Final = 64 * 1024
@@ -128,7 +129,7 @@ async def _serve_connection(reader: asyncio.StreamReader, writer: asyncio.Stream
 
 async def _answer(line: bytes, handler: Handler, user: str) -> dict[str, Any]:
     try:
-        request = json.loads(line)
+        request = parsed(line)
     except (ValueError, RecursionError):
         return refused("bad-request", "a request that is not JSON")
     if not isinstance(request, dict) or not isinstance(request.get("op"), str):
@@ -137,13 +138,18 @@ async def _answer(line: bytes, handler: Handler, user: str) -> dict[str, Any]:
 
 
 def _send(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
-    writer.write(json.dumps(answer, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+    writer.write(held(json.dumps(answer, ensure_ascii=False, allow_nan=False)).encode() + b"\n")
 
 
 def _peer(writer: asyncio.StreamWriter) -> str:
     """The user at the other end, by the kernel's word (SO_PEERCRED)."""
     raw = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _, uid, _ = struct.unpack("3i", raw)
+    return user_name(uid)
+
+
+def user_name(uid: int) -> str:
+    """The name of a local user, or the number of one that has none."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -12,6 +12,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, Message
 
 from config.sample import Value
+from edge.json_text import held
 
 NAMESPACE: Final = "spBv1.0"
 GOOD, STALE, BAD = 192, 500, 0
@@ -180,7 +181,7 @@ def _coerced(datatype: DataType, value: Value) -> Value:
         case DataType.BOOLEAN:
             return bool(value)
         case DataType.STRING:
-            return str(value)
+            return held(str(value))
         case DataType.DOUBLE:
             return float(value)  # type: ignore[arg-type]
         case _:

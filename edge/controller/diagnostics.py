@@ -24,8 +24,9 @@ _OF_DEVICE: Final[dict[str, Callable[[DeviceStatus], Value]]] = {
     "comm_exceptions": lambda device: device.exceptions,
     "comm_malformed": lambda device: device.malformed,
     "comm_missed": lambda device: device.missed,
-    "comm_round_trip_p50": lambda device: device.round_trip(0.5),
-    "comm_round_trip_p99": lambda device: device.round_trip(0.99),
+    # How quick it was says nothing of one that does not answer now.
+    "comm_round_trip_p50": lambda device: device.round_trip(0.5) if device.online else None,
+    "comm_round_trip_p99": lambda device: device.round_trip(0.99) if device.online else None,
 }
 
 

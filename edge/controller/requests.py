@@ -25,7 +25,7 @@ from edge.arguments import MAX_TEXT, BadRequest, number, text
 from edge.controller.controller import Controller
 from edge.controller.recorder import metric_name
 from edge.field import FIELD_OPS, HAND_SHARE, Bus, Field, link_address
-from edge.rpc import refused
+from edge.rpc import refused, user_name
 from edge.store.ledger import Ledger
 
 RECORD_S: Final = 2.0
@@ -58,6 +58,7 @@ class Requests:
         self._controller = controller
         self._ledger = ledger
         self._began = time.monotonic()
+        self._own_user = user_name(os.getuid())
         buses: dict[str, Bus] = {
             driver.name: PolledBus(driver) for driver in controller.drivers if isinstance(driver, ModbusBus)
         }
@@ -80,7 +81,7 @@ class Requests:
                     return self._why(text(request, "name"))
                 case "receipts":
                     return {"ok": True, "receipts": self._receipts(int(number(request, "limit", 20)))}
-                case "refused":
+                case "refused" if self._is_forwarder(user):
                     return self._note_refused(request)
                 case "order" | "cancel" | "reset" | "setpoint":
                     return await self._command(Op(op), request, user)
@@ -93,9 +94,13 @@ class Requests:
         except CommandRefused as error:
             return refused(error.code, error.message)
 
+    def _is_forwarder(self, user: str) -> bool:
+        """The forwarder runs as the same user as the controller; nobody else may speak for the platform."""
+        return user == self._own_user
+
     async def _command(self, op: Op, request: dict[str, Any], user: str) -> dict[str, Any]:
-        source = text(request, "source", f"local:{user}")
-        if not source.startswith("platform:"):
+        source = text(request, "source", "")
+        if not (source.startswith("platform:") and self._is_forwarder(user)):
             source = f"local:{user}"
         command_id = text(request, "command_id", "") or uuid.uuid4().hex
         command = Command(

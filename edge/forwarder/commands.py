@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from config.errors import LinkError
 from config.site import Site
+from edge.json_text import parsed
 from edge.store.database import open_database
 
 FILE_NAME: Final = "forwarder.db"
@@ -165,7 +166,7 @@ class Commands:
 
 def _object(data: bytes, what: str) -> dict[str, Any]:
     try:
-        value = json.loads(data)
+        value = parsed(data)
     except (ValueError, RecursionError) as error:
         raise _Refused("malformed", f"{what} is not JSON") from error
     if not isinstance(value, dict):

@@ -31,6 +31,7 @@ from config.site import Uplink
 from edge import rpc, sparkplug
 from edge.forwarder.commands import Call, Commands
 from edge.forwarder.session import REBIRTH, Message, Present, Session, identity_metrics
+from edge.json_text import encoded
 from edge.single_instance import single_instance
 from edge.store import spool as spool_file
 from edge.store.spool import Record, Spool
@@ -285,7 +286,7 @@ class Forwarder:
             "time_ms": record.time_ms,
             "subject": record.device,
         }
-        payload = json.dumps({**body, **identity}, ensure_ascii=False).encode()
+        payload = encoded({**body, **identity})
         return Message(f"{self._base}/{kind}", payload, 1)
 
     def _checkpoint(self, last: Record) -> Message:
@@ -324,8 +325,8 @@ class Forwarder:
                     continue
                 answer = refusal
             log.info("command from the platform", **answer)
-            text = json.dumps({**answer, "site": self._site_id, "time_ms": _now_ms()}, ensure_ascii=False)
-            await self._publish(client, Message(f"{self._base}/answer", text.encode(), 1))
+            text = encoded({**answer, "site": self._site_id, "time_ms": _now_ms()})
+            await self._publish(client, Message(f"{self._base}/answer", text, 1))
             await asyncio.sleep(COMMAND_INTERVAL_S)
 
     async def _sparkplug_command(self, topic: str, payload: bytes) -> dict[str, Any] | None:

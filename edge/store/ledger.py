@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from edge.json_text import encoded, held
 from edge.store.database import open_database
 
 FILE_NAME: Final = "ledger.db"
@@ -68,11 +69,11 @@ class Ledger:
             last_id, previous = row if row is not None else (0, GENESIS)
             for entry in entries:
                 last_id += 1
-                body = json.dumps(entry.body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-                digest = entry_hash(previous, Entry(last_id, boot, entry.time_ms, entry.kind, entry.subject, body))
+                body, subject = encoded(entry.body, sort_keys=True).decode(), held(entry.subject)
+                digest = entry_hash(previous, Entry(last_id, boot, entry.time_ms, entry.kind, subject, body))
                 self._db.execute(
                     "INSERT INTO entry VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
-                    (last_id, boot, entry.time_ms, entry.kind, entry.subject, body, previous, digest),
+                    (last_id, boot, entry.time_ms, entry.kind, subject, body, previous, digest),
                 )
                 previous = digest
             self._db.execute("COMMIT")

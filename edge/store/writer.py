@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from config.errors import StoreError
+from edge.json_text import encoded
 from edge.sparkplug import Metric
 from edge.store import ledger as ledger_file
 from edge.store import spool as spool_file
@@ -199,8 +200,9 @@ class StoreWriter:
             began = time.monotonic()
             try:
                 self._write(entries, rows, state, dropped_before)
-            except (sqlite3.Error, OSError) as error:
-                self._note_fault(str(error))
+            except Exception as error:
+                # Whatever it is: a writer that has ended would let a station run on that books nothing.
+                self._note_fault(error)
                 with self._condition:
                     self._waiters = waiters + self._waiters
                     if not stopping:
@@ -244,7 +246,7 @@ class StoreWriter:
             self._bytes += sum(len(row.payload) for row in rows)
         self._copy_ledger()
         if state is not None:
-            self._state.save("scan", json.dumps(state, ensure_ascii=False).encode())
+            self._state.save("scan", encoded(state))
             with self._condition:
                 if self._state_json is state:
                     self._state_json = None
@@ -260,19 +262,20 @@ class StoreWriter:
                     entry.kind,
                     entry.subject,
                     entry.time_ms,
-                    json.dumps(entry.to_json(), ensure_ascii=False).encode(),
+                    encoded(entry.to_json()),
                 )
                 for entry in entries
             ]
             self._spool.append(self.boot, rows, ledger_through=entries[-1].id)
             self._written += len(rows)
 
-    def _note_fault(self, fault: str | None) -> None:
-        if fault is not None and self._fault is None:
-            log.error("the store cannot be written; control goes on", error=fault)
-        if fault is None and self._fault is not None:
+    def _note_fault(self, error: Exception | None) -> None:
+        of_the_disk = isinstance(error, sqlite3.Error | OSError)
+        if error is not None and self._fault is None:
+            log.error("the store cannot be written; control goes on", error=str(error), exc_info=not of_the_disk)
+        if error is None and self._fault is not None:
             log.info("the store is written again")
-        self._fault = fault
+        self._fault = None if error is None else str(error) if of_the_disk else f"{type(error).__name__}: {error}"
 
 
 def _resolve(done: asyncio.Future[None]) -> None:

@@ -134,6 +134,13 @@ def test_the_bad_example_gives_exactly_its_six_problems() -> None:
             "one link per bus or server",
         ),
         (
+            "  field: {type",
+            "  a: {type: modbus-tcp, host: 127.0.0.1}\n  b: {type: modbus-tcp, host: localhost}\n  field: {type",
+            "links.b",
+            "the same address as link 'a'",
+            "one link per bus or server",
+        ),
+        (
             "{kind: batch, signal: AIT-102.cod, interval: 2 h}",
             "{kind: batch, interval: 2 h}",
             "dispensers.FILL-1.guards.cod.signal",

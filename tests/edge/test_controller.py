@@ -139,6 +139,17 @@ async def test_a_refused_upstream_command_is_recorded(tmp_path: Path) -> None:
     assert (command["name"], command["error"], command["accepted"]) == ("refused-upstream", "bad-signature", False)
 
 
+async def test_nobody_but_the_forwarder_speaks_for_the_platform(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.controller.requests.user_name", lambda uid: "penstock")
+    async with _controller(tmp_path) as ask:
+        assert (await ask("refused", source="platform:x", command_id="c", error="e", text="t"))["code"] == "bad-request"
+        await ask("reset", dispenser="FILL-1", source="platform:head-office")
+    [command] = _ledger(tmp_path, "command")
+    assert command["source"].startswith("local:")
+
+
 async def test_a_second_controller_in_the_same_directory_touches_nothing(tmp_path: Path) -> None:
     async with _controller(tmp_path) as ask:
         before = (await ask("status"))["boot"]

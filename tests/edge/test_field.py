@@ -115,6 +115,28 @@ def test_every_valve_and_pump_has_its_output(loaded: LoadedSite) -> None:
     assert outputs.of_device("AIT-1") == []
 
 
+def test_what_is_told_to_all_units_moves_every_output_of_the_bus(tmp_path: Path) -> None:
+    coil = {"table": "coil", "address": 9, "type": "bool", "writable": True}
+    valve = {"profile": {"protocol": "modbus", "signals": {"run": coil, "runs": coil | {"writable": False}}}}
+    everybody = {"unit": 0, "broadcast_writes": True} | valve
+    site = {
+        "site": {"id": "s"},
+        "links": {"a": {"type": "modbus-rtu", "port": "/dev/a"}, "b": {"type": "modbus-rtu", "port": "/dev/b"}},
+        "devices": {
+            "D-1": {"link": "a", "unit": 1} | valve,
+            "ALL-A": {"link": "a"} | everybody,
+            "ALL-B": {"link": "b"} | everybody,
+        },
+        "pumps": {"P-1": {"run_command": "D-1.run", "running": "D-1.runs"}},
+    }
+    path = tmp_path / "site.yaml"
+    path.write_text(yaml.safe_dump(site), "utf-8")
+    loaded = load_site(path)
+    outputs = Outputs(loaded)
+    assert outputs.of_device("ALL-A") == outputs.of_signal(loaded.signals["ALL-A.run"]) == ["P-1"]
+    assert outputs.of_device("ALL-B") == outputs.of_signal(loaded.signals["ALL-B.run"]) == []
+
+
 def test_a_number_in_the_register_of_an_output_is_that_output(tmp_path: Path) -> None:
     signals = {
         "word": {"table": "holding", "address": 5, "writable": True},

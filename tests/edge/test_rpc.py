@@ -41,6 +41,7 @@ async def test_a_request_is_answered_and_names_the_local_user(tmp_path: Path) ->
         (b'{"op": 7}\n', "'op'"),
         (b"[" * 30_000 + b"\n", "not JSON"),
         (b"\xff\xfe\n", "not JSON"),
+        (b'{"op": "ping", "text": "\\ud800"}\n', "not JSON"),
     ],
 )
 async def test_a_malformed_request_is_refused_and_the_next_one_answered(tmp_path: Path, line: bytes, told: str) -> None:
@@ -50,6 +51,14 @@ async def test_a_malformed_request_is_refused_and_the_next_one_answered(tmp_path
     assert refused["code"] == "bad-request"
     assert told in refused["error"]
     assert answered["ok"]
+
+
+async def test_an_answer_that_no_message_can_hold_is_answered_still(tmp_path: Path) -> None:
+    async def broken_text(request: dict[str, Any], user: str) -> dict[str, Any]:
+        return {"ok": True, "text": "pump\udce6"}
+
+    async with rpc.serve(tmp_path, broken_text):
+        assert (await rpc.call(tmp_path, {"op": "ping"}))["text"] == "pump\udce6"
 
 
 async def test_a_request_without_end_is_refused(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -92,6 +92,34 @@ async def test_a_disk_that_refuses_delays_but_loses_nothing(tmp_path: Path, monk
     assert [entry["order_id"] for entry in ledger.latest("receipt", 10)] == ["o-1"]
     assert ledger.verify() is None
     ledger.close()
+
+
+async def test_a_text_that_no_file_can_hold_is_written_as_its_escape(tmp_path: Path) -> None:
+    with _writing(tmp_path) as store:
+        store.put_entry("event", "\ud800", {"text": "pump\udce6"}, 5)
+        store.save_state({"text": "\ud800"})
+        assert await store.flush(FLUSH_S)
+    with closing(Ledger(tmp_path / "ledger.db")) as ledger:
+        assert ledger.latest("event", 1)[0]["text"] == "pump\udce6"
+        assert ledger.verify() is None
+    with _writing(tmp_path) as store:
+        assert store.load_state() == {"text": "\ud800"}
+
+
+async def test_a_writer_that_stumbles_says_so_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(ledger: Ledger, boot: int, entries: Sequence[NewEntry]) -> None:
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr(writer_module, "RETRY_S", 0.01)
+    with _writing(tmp_path) as store:
+        with monkeypatch.context() as broken:
+            broken.setattr(Ledger, "append", stumble)
+            store.put_entry("receipt", "FILL-1", {"order_id": "o-1"}, 5)
+            await _until(lambda: store.status().fault == "ValueError: a fault of ours")
+        await _until(lambda: store.status().fault is None)
+        assert await store.flush(FLUSH_S)
+    with closing(Ledger(tmp_path / "ledger.db")) as ledger:
+        assert ledger.has_receipt("o-1")
 
 
 async def test_telemetry_beyond_the_bound_is_dropped_oldest_first_and_the_loss_is_written_down(
