@@ -160,7 +160,7 @@ def _time_decoder(definition: ModbusSignal, around: Around) -> Decode:
 def _code_decoder(signal: Signal, around: Around, places: Mapping[Place, int]) -> Decode:
     """A whole number that stands for a word, or for on and off. One that is not listed has no value."""
     definition = modbus(signal)
-    read, raw_place = main_number(definition, around, places), raw_slice(definition, around)
+    read, raw_place = _main_number(definition, around, places), raw_slice(definition, around)
     quality = _quality(definition, around, places)
     meaning: dict[Number, str | bool] = dict(definition.enum.items())
     if definition.switch is not None:
@@ -188,7 +188,7 @@ def number_decoder(signal: Signal, around: Around, places: Mapping[Place, int]) 
     measure = _measure(signal, around.parameters)
     read_result_time = _result_time(definition, around)
     invalid = frozenset(as_held(definition.type, number) for number in definition.invalid)
-    main = main_number(definition, around, places)
+    main = _main_number(definition, around, places)
     keep = around.parameters.note if signal.field in around.needed else None
     low, high = definition.range if definition.range is not None else (-math.inf, math.inf)
 
@@ -219,7 +219,7 @@ def number_decoder(signal: Signal, around: Around, places: Mapping[Place, int]) 
     return decode
 
 
-def main_number(definition: ModbusSignal, around: Around, places: Mapping[Place, int]) -> Read:
+def _main_number(definition: ModbusSignal, around: Around, places: Mapping[Place, int]) -> Read:
     """What stands at the signal's own address."""
     place, convert = places[main_place(definition, around)], converter(definition.type)
     if definition.bits is not None:
@@ -232,7 +232,7 @@ def main_number(definition: ModbusSignal, around: Around, places: Mapping[Place,
 
 def total(definition: ModbusSignal, around: Around, places: Mapping[Place, int]) -> Read:
     """The raw number with its parts."""
-    main = main_number(definition, around, places)
+    main = _main_number(definition, around, places)
     parts = [
         (places[place], converter(part.type), part.scale)
         for place, part in zip(_part_places(definition, around), definition.parts, strict=True)
@@ -306,7 +306,7 @@ def _severity(reason: Reason) -> int:
 
 
 def _one_quality(binding: QualityFrom, around: Around, places: Mapping[Place, int]) -> Callable[[Values], Reason]:
-    read = main_number(around.source(binding.signal), around, places)
+    read = _main_number(around.source(binding.signal), around, places)
     codes: dict[Number | None, Reason] = dict(binding.codes.items())
     if codes:
         return lambda values: codes.get(read(values), Reason.DEVICE_FAULT)

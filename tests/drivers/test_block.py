@@ -15,7 +15,7 @@ from config.profile import ModbusProfile
 from config.sample import Quality, Reason, Sample, quality_of
 from config.signals import signal_table
 from config.site import Site
-from drivers.modbus.block import Block, whole_parts
+from drivers.modbus.block import Block, torn_totals
 from drivers.modbus.decoder import Around, modbus
 from drivers.modbus.parameters import Parameters
 from drivers.modbus.plan import DevicePlan
@@ -253,14 +253,20 @@ def test_a_sentinel_of_the_whole_number_is_one_although_a_fraction_is_added() ->
 @pytest.mark.parametrize("latched", [True, False])
 def test_only_totals_whose_parts_do_not_change_at_once_are_watched_for_tearing(latched: bool) -> None:
     device = Device({"total": {**TOTAL["total"], "fraction": {"address": 2, "latched": latched}}})
-    assert (whole_parts(device.signals, device.around) is None) is latched
+    assert (torn_totals(device.signals, device.around) is None) is latched
 
 
-def test_the_whole_number_and_the_total_are_looked_at_for_tearing() -> None:
+def test_a_total_that_may_be_torn_is_looked_at_as_a_whole_and_by_its_larger_part() -> None:
     device = Device(TOTAL)
-    read = whole_parts(device.signals, device.around)
-    assert read is not None
-    assert read(bytes.fromhex("00000005 3F000000")) == (5, 5.5)
+    torn = torn_totals(device.signals, device.around)
+    assert torn is not None
+    assert torn.read(bytes.fromhex("00000005 3F000000")) == (5.5,)
+    assert torn.units == (1.0,)
+    hundreds = {"address": 0, "type": "uint16", "scale": 100}
+    device = Device({"total": {"table": "holding", "address": 1, "type": "float32", "carry": hundreds}})
+    torn = torn_totals(device.signals, device.around)
+    assert torn is not None
+    assert torn.units == (100.0,)
 
 
 # -- quality --------------------------------------------------------------------------------------------------------
@@ -421,7 +427,7 @@ def test_no_bytes_make_the_decoder_of_a_shipped_profile_fail(name: str) -> None:
             for sample in samples:
                 assert (sample.value is None) is (sample.quality is Quality.BAD)
                 assert not isinstance(sample.value, float) or math.isfinite(sample.value)
-            if read.whole_parts is not None:
-                read.whole_parts(data[: read.data_bytes])
+            if read.torn is not None:
+                read.torn.read(data[: read.data_bytes])
 
     decode()
