@@ -1,0 +1,574 @@
+"""What users of other gateways have reported, by project and number: each situation, and that ours gets out of it.
+
+The reports about the link to the platform stand in ``tests/edge/test_named_faults.py``. Every register holds a number
+that says whose it is, so that a value on the wrong sensor shows at once.
+"""
+
+import asyncio
+import random
+import re
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from config.sample import Reason
+from drivers.links import open_links
+from drivers.port import LinkDriver
+from tests.drivers.fault_devices import Devices, FaultLine, FaultServer, Replier, Request
+from tests.drivers.sites import Fields, Readings, device, driving, site_of
+from tests.drivers.test_bus import FOREVER_S, only
+from tests.drivers.virtual import Network, Wire, World
+from tests.hil_sim.sites import until
+
+NAMED = {
+    ("telegraf", 11782),
+    ("openems", 6),
+    ("thingsboard", 2132),
+    ("thingsboard", 1339),
+    ("thingsboard", 829),
+    ("home_assistant", 55076),
+    ("home_assistant", 148329),
+    ("home_assistant", 51103),
+    ("grid_x_modbus", 78),
+    ("home_assistant", 68161),
+    ("openems", 3875),
+}
+
+KINDS = ("tcp", "converter", "serial")
+TIMEOUT_S, RETRY_S = 0.2, 1.0
+FIRST = {"a": 0, "b": 10, "c": 20}
+"""Three blocks of one shape: nothing but order or a number tells their replies apart."""
+READ = FIRST | {"i": 40}
+LIMIT, LIMIT_VALUE = 60, 30
+"""A register that a device has forgotten when it starts, and that it is to be told."""
+SIGNALS: Fields = {name: {"table": "holding", "address": at} for name, at in FIRST.items()} | {
+    "i": {"table": "input", "address": 40},
+    "w": {"table": "holding", "address": 50, "type": "int32", "writable": True},
+    "limit": {"table": "holding", "address": LIMIT, "writable": True},
+}
+PROFILE = {
+    "protocol": "modbus",
+    "limits": {"response_delay": "0 s"},
+    "signals": SIGNALS,
+    "on_connect": {"limit": LIMIT_VALUE},
+}
+HOUR_S = 3600.0
+
+
+def link_of(kind: str, **more: object) -> dict[str, object]:
+    pace: dict[str, object] = {"timeout": f"{TIMEOUT_S} s", "retry": f"{RETRY_S} s"}
+    link: dict[str, object] = {"type": "modbus-tcp", "host": "127.0.0.1"}
+    if kind == "serial":
+        link = {"type": "modbus-rtu", "port": "/dev/nowhere", "baudrate": 19200}
+    elif kind == "converter":
+        link["framing"] = "rtu"
+    return link | pace | more
+
+
+def units(count: int, poll: str = "1 s") -> dict[str, object]:
+    return {f"D-{unit}": device("bus", unit, poll, PROFILE) for unit in range(1, count + 1)}
+
+
+def own(unit: int, address: int) -> int:
+    return 1000 * unit + address + 1
+
+
+def mark(far: Devices, count: int) -> None:
+    """Gives every register of so many units the number that says whose it is; none is zero."""
+    far.registers |= {(unit, at): own(unit, at) for unit in range(1, count + 1) for at in READ.values()}
+
+
+def check_own(readings: Readings, count: int) -> None:
+    """No sensor ever had a value that is not its own."""
+    for unit in range(1, count + 1):
+        for name, at in READ.items():
+            assert set(readings.values(f"D-{unit}.{name}")) == {own(unit, at)}, f"D-{unit}.{name}"
+
+
+def all_good(readings: Readings, *numbers: int) -> bool:
+    return all(readings.is_good(f"D-{unit}.{name}", own(unit, at)) for unit in numbers for name, at in READ.items())
+
+
+def good_since(readings: Readings, number: int, since: float) -> int:
+    """How many readings of ``a`` of a unit there were since a time, of which every one was good."""
+    later = [sample for sample in readings.of[f"D-{number}.a"] if sample.received >= since]
+    assert all(sample.good for sample in later)
+    return len(later)
+
+
+def opened(network: Network) -> bool:
+    return bool(network.wires) and network.wires[-1].open
+
+
+# -- one dead unit on a bus -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["off", "busy"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_telegraf_11782_one_unit_off_or_busy_costs_no_reading_of_the_others(world: World, kind: str, state: str) -> None:
+    """With one slave off all data of the bus were thrown away, and with one busy all slaves were read once more."""
+    loaded = world.site({"bus": link_of(kind)}, units(4))
+
+    async def story() -> None:
+        far, loop = world["bus"].devices, asyncio.get_running_loop()
+        mark(far, 4)
+
+        def answer(request: Request, to: Replier) -> None:
+            if request.unit != 2:
+                to.reply(request, far.answer(request))
+            elif state == "busy":
+                to.reply(request, bytes([request.function | 0x80, 6]))
+
+        # It is so from the very start: nobody has ever seen this unit.
+        far.behave(answer)
+        async with driving(loaded, FOREVER_S) as drivers:
+            await asyncio.sleep(30)
+            since, asked = loop.time(), len(far.requests)
+            await asyncio.sleep(120)
+            for unit in (1, 3, 4):
+                assert good_since(drivers.readings, unit, since) >= 118
+                assert len(far.to(unit, 3, 0)) <= 151
+            assert len(far.requests) - asked >= 3 * 5 * 118
+            assert not any(drivers.readings.values(f"D-2.{name}") for name in SIGNALS)
+            reason = Reason.DEVICE_BUSY if state == "busy" else Reason.NO_COMMUNICATION
+            assert drivers.readings.is_bad("D-2.a", reason)
+            far.behave(None)
+            await until(lambda: all_good(drivers.readings, 1, 2, 3, 4), 10)
+            await asyncio.sleep(5)
+            check_own(drivers.readings, 4)
+
+    world.run(story)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_openems_6_a_unit_that_is_disconnected_blocks_nobody(world: World, kind: str) -> None:
+    """When one device of an RS-485 bus was unplugged, the update of all others was blocked too."""
+    loaded = world.site({"bus": link_of(kind)}, units(5))
+
+    async def story() -> None:
+        far, loop = world["bus"].devices, asyncio.get_running_loop()
+        mark(far, 5)
+        async with driving(loaded, FOREVER_S) as drivers:
+            await asyncio.sleep(10)
+            connections, unplugged = len(world["bus"].wires), loop.time()
+            far.behave(only(far, 1, 2, 4, 5))
+            await asyncio.sleep(HOUR_S / 4)
+            assert drivers.readings.all_bad("D-3")
+            assert len(world["bus"].wires) == connections
+            for unit in (1, 2, 4, 5):
+                assert good_since(drivers.readings, unit, unplugged) >= 0.99 * HOUR_S / 4
+                at = [sample.received for sample in drivers.readings.of[f"D-{unit}.a"]]
+                assert max(after - before for before, after in pairwise(at)) < 1.0 + 2.5 * TIMEOUT_S
+            # The bus waits for it seldom, but for good never stops to.
+            waited = [r for r in far.to(3) if r.at >= unplugged + 60]
+            assert 0 < len(waited) * TIMEOUT_S <= 0.06 * HOUR_S / 4
+            far.behave(None)
+            await until(lambda: all_good(drivers.readings, 3), 10)
+            check_own(drivers.readings, 5)
+
+    world.run(story)
+
+
+# -- the wrong value, or none at all --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("moment", ["unasked", "asked"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_home_assistant_55076_what_was_asked_before_a_reconnect_answers_nothing_after_it(
+    world: World, kind: str, moment: str
+) -> None:
+    """After a device had been connected anew its sensors showed the values of others."""
+    random.seed(55076)
+    loaded = world.site({"bus": link_of(kind)}, units(2))
+
+    async def story() -> None:
+        network, far = world["bus"], world["bus"].devices
+        mark(far, 2)
+        owed: list[bytes] = []
+        asked: set[int] = set()
+
+        def keep_waiting(request: Request, to: Replier) -> None:
+            asked.add(request.address)
+            owed.append(to.frame(request, far.answer(request)))
+
+        def first_what_is_owed(request: Request, to: Replier) -> None:
+            while owed:
+                to.send(owed.pop(0))
+            to.reply(request, far.answer(request))
+
+        def greet(wire: Wire) -> None:
+            while moment == "unasked" and owed:
+                wire.far.send(owed.pop(0))
+
+        network.greeting = greet
+        async with driving(loaded, FOREVER_S) as drivers:
+            for round_ in range(40):
+                await asyncio.sleep(5 + 0.13 * round_)
+                assert all_good(drivers.readings, 1, 2)
+                far.behave(keep_waiting)
+                await until(lambda: bool(owed), 5)
+                far.behave(None if moment == "unasked" else first_what_is_owed)
+                network.hang_up()
+            await asyncio.sleep(5)
+            assert asked >= set(FIRST.values())
+            assert all_good(drivers.readings, 1, 2)
+            check_own(drivers.readings, 2)
+
+    world.run(story)
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+@pytest.mark.parametrize("kind", KINDS)
+def test_home_assistant_148329_no_moment_of_a_reconnect_gives_a_value_to_the_wrong_sensor(
+    world: World, kind: str, pieces: int
+) -> None:
+    """When a reconnect fell between request and reply, a value could be returned to the wrong sensor."""
+    random.seed(148329)
+    poll = {"D-1": "0.5 s", "D-2": "0.3 s"}
+    devices = {tag: device("bus", int(tag[-1]), period, PROFILE) for tag, period in poll.items()}
+    loaded = world.site({"bus": link_of(kind)}, devices)
+
+    async def story() -> None:
+        network, far, loop = world["bus"], world["bus"].devices, asyncio.get_running_loop()
+        mark(far, 2)
+        strays = 0
+
+        def pass_on(before: int, data: bytes) -> None:
+            # As a gateway does: to whoever is connected now.
+            nonlocal strays
+            strays += len(network.wires) > before and opened(network)
+            network.wires[-1].far.send(data)
+
+        def answer(request: Request, to: Replier) -> None:
+            frame, connections = to.frame(request, far.answer(request)), len(network.wires)
+            middle = len(frame) // pieces
+            loop.call_later(0.02, pass_on, connections, frame[:middle] if pieces > 1 else frame)
+            if pieces > 1:
+                # Longer than it takes to connect.
+                loop.call_later(0.021, pass_on, connections, frame[middle:])
+
+        far.behave(answer)
+        async with driving(loaded, FOREVER_S) as drivers:
+            for cut in range(300):
+                await asyncio.sleep(1.0 + 0.0017 * cut)
+                network.hang_up()
+            await asyncio.sleep(10)
+            assert all_good(drivers.readings, 1, 2)
+            check_own(drivers.readings, 2)
+            assert drivers.links["bus"].status().connects >= 300
+
+    world.run(story)
+
+
+@pytest.mark.parametrize("code", [5, 6])
+@pytest.mark.parametrize("kind", KINDS)
+def test_home_assistant_51103_a_busy_device_is_never_read_as_zero(world: World, kind: str, code: int) -> None:
+    """A slave that answered that it was busy was recorded as 0."""
+    loaded = world.site({"bus": link_of(kind)}, units(2, "5 s"))
+
+    async def story() -> None:
+        far = world["bus"].devices
+        mark(far, 2)
+        refusals = 0
+
+        def busy_for(times: int) -> Callable[[Request, Replier], None]:
+            left = dict.fromkeys(FIRST.values(), times)
+
+            def answer(request: Request, to: Replier) -> None:
+                nonlocal refusals
+                if request.unit == 1 and left.get(request.address, 0) > 0:
+                    left[request.address] -= 1
+                    refusals += 1
+                    to.reply(request, bytes([request.function | 0x80, code]))
+                else:
+                    to.reply(request, far.answer(request))
+
+            return answer
+
+        async with driving(loaded, FOREVER_S) as drivers:
+            await asyncio.sleep(20)
+            # Busy for a moment, as once or twice a day: it is asked again, and nobody sees anything of it.
+            far.behave(busy_for(1))
+            await asyncio.sleep(30)
+            assert refusals == 3
+            assert all(sample.good for sample in drivers.readings.of["D-1.a"])
+            # Busy all the time: that is said, and no number.
+            far.behave(busy_for(1000))
+            await asyncio.sleep(30)
+            for name in FIRST:
+                assert drivers.readings.is_bad(f"D-1.{name}", Reason.DEVICE_BUSY)
+            assert all_good(drivers.readings, 2)
+            far.behave(None)
+            await until(lambda: all_good(drivers.readings, 1), 10)
+            check_own(drivers.readings, 2)
+
+    world.run(story)
+
+
+# -- out of step ----------------------------------------------------------------------------------------------------
+
+
+class Slow:
+    """A device that answers in the order in which it was asked, each request after so many seconds."""
+
+    def __init__(self, far: Devices) -> None:
+        self.delay = 0.0
+        self._far = far
+        self._free_at = 0.0
+
+    def __call__(self, request: Request, to: Replier) -> None:
+        loop = asyncio.get_running_loop()
+        self._free_at = max(self._free_at, loop.time()) + self.delay
+        loop.call_at(self._free_at, to.reply, request, self._far.answer(request))
+
+
+class OneBehind:
+    """A device that answers a request when it is asked the next one, if it is behind."""
+
+    def __init__(self, far: Devices) -> None:
+        self.behind = True
+        self._far = far
+        self._held: tuple[Request, Replier] | None = None
+
+    def __call__(self, request: Request, to: Replier) -> None:
+        held, self._held = self._held, (request, to)
+        if held is not None:
+            held[1].reply(held[0], self._far.answer(held[0]))
+        if not self.behind:
+            self._held = None
+            to.reply(request, self._far.answer(request))
+
+
+@pytest.mark.parametrize("how", ["slow", "one behind"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_grid_x_modbus_78_a_device_that_was_slow_is_in_step_again_by_itself(world: World, kind: str, how: str) -> None:
+    """After one time-out every answer was taken for that of the request before it, until a restart."""
+    loaded = world.site({"bus": link_of(kind)}, units(1))
+
+    async def story() -> None:
+        far, loop = world["bus"].devices, asyncio.get_running_loop()
+        mark(far, 1)
+        async with driving(loaded, FOREVER_S) as drivers:
+            for _ in range(20):
+                await asyncio.sleep(5)
+                timeouts = drivers.links["bus"].status().devices["D-1"].timeouts
+                slow, behind = Slow(far), OneBehind(far)
+                slow.delay = 1.5 * TIMEOUT_S
+                far.behave(slow if how == "slow" else behind)
+                await asyncio.sleep(2.3)
+                assert drivers.links["bus"].status().devices["D-1"].timeouts > timeouts
+                slow.delay, behind.behind = 0.0, False
+                # It is in step within two retries, and remains so.
+                await asyncio.sleep(2 * RETRY_S + 1)
+                since = loop.time()
+                await asyncio.sleep(10.2)
+                assert good_since(drivers.readings, 1, since) >= 10
+            check_own(drivers.readings, 1)
+
+    world.run(story)
+
+
+async def test_grid_x_modbus_78_over_a_real_socket(tmp_path: Path) -> None:
+    """After one time-out every answer was taken for that of the request before it, until a restart."""
+    server = FaultServer()
+    await server.open()
+    try:
+        far = server.devices
+        mark(far, 1)
+        loaded = site_of(tmp_path, {"bus": link_of("tcp", port=server.port, retry="0.2 s")}, units(1, "40 ms"))
+        async with driving(loaded) as drivers:
+            await until(lambda: all_good(drivers.readings, 1))
+            slow = Slow(far)
+            for _ in range(2):
+                timeouts = drivers.links["bus"].status().devices["D-1"].timeouts
+                slow.delay = 1.2 * TIMEOUT_S
+                far.behave(slow)
+                await until(lambda: drivers.links["bus"].status().devices["D-1"].timeouts > timeouts)  # noqa: B023
+                slow.delay = 0.0
+                replies = drivers.links["bus"].status().devices["D-1"].replies
+                await until(lambda: drivers.links["bus"].status().devices["D-1"].replies >= replies + 30)  # noqa: B023
+                await until(lambda: all_good(drivers.readings, 1))
+            check_own(drivers.readings, 1)
+    finally:
+        server.close()
+    assert far.broken == []
+
+
+# -- found again ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("away_s", [20.0, 13 * HOUR_S], ids=["a-moment", "overnight"])
+@pytest.mark.parametrize("how", ["refused", "vanished", "half-open"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_home_assistant_68161_a_device_is_found_again_after_its_reboot(
+    world: World, kind: str, how: str, away_s: float
+) -> None:
+    """A device that had been away for a while was never connected to again."""
+    loaded = world.site({"bus": link_of(kind, retry="10 s")}, units(2))
+
+    async def story() -> None:
+        network, far, loop = world["bus"], world["bus"].devices, asyncio.get_running_loop()
+        mark(far, 2)
+        async with driving(loaded, FOREVER_S) as drivers:
+            await asyncio.sleep(10)
+            if how == "refused":  # its port is closed while it boots
+                network.refuses = True
+                network.hang_up()
+            elif how == "vanished":  # its power is gone: it does not even hang up, and cannot be reached
+                network.refuses = True
+                far.behave(only(far))
+            else:  # it takes connections and says nothing on them
+                far.behave(only(far))
+            await asyncio.sleep(away_s)
+            assert drivers.readings.all_bad()
+            assert not any(one.online for one in drivers.links["bus"].status().devices.values())
+
+            network.refuses = False
+            before = tuple(network.wires)
+            if how == "refused" or kind == "serial":
+                far.behave(None)
+            else:  # the connections of before its reboot it knows nothing of
+                far.behave(
+                    lambda r, to: to.reply(r, far.answer(r)) if all(wire.far is not to for wire in before) else None
+                )
+            back = loop.time()
+            await until(lambda: all_good(drivers.readings, 1, 2), 30)
+            assert loop.time() - back <= 10 * 1.2 + 3
+            await asyncio.sleep(5)
+            since = loop.time()
+            await asyncio.sleep(60)
+            assert min(good_since(drivers.readings, unit, since) for unit in (1, 2)) >= 59
+            check_own(drivers.readings, 2)
+
+    world.run(story)
+
+
+class Place:
+    """Where real devices are: behind a socket, always on the same port, or at a terminal that a link leads to."""
+
+    def __init__(self, kind: str, folder: Path) -> None:
+        self.devices = Devices()
+        self.kind = kind
+        self.path = folder / "ttyUSB0"
+        self.server = FaultServer(self.devices, "rtu" if kind == "converter" else "tcp")
+        self._line: FaultLine | None = None
+
+    @property
+    def port(self) -> object:
+        return str(self.path) if self.kind == "serial" else self.server.port
+
+    async def on(self) -> None:
+        if self.kind == "serial":
+            self._line = FaultLine(self.devices)
+            self.path.symlink_to(self._line.path)
+        else:
+            await self.server.open()
+
+    def off(self) -> None:
+        self.server.close()
+        if self._line is not None:
+            self.path.unlink(missing_ok=True)
+            self._line.close()
+        self._line = None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_home_assistant_68161_over_a_real_link(tmp_path: Path, kind: str) -> None:
+    """A device that had been away for a while was never connected to again."""
+    place = Place(kind, tmp_path)
+    mark(place.devices, 2)
+    await place.on()
+    pace = {"timeout": "0.6 s", "retry": "0.2 s"}
+    loaded = site_of(tmp_path, {"bus": link_of(kind, port=place.port, **pace)}, units(2, "50 ms"))
+    try:
+        async with driving(loaded) as drivers:
+            status = drivers.links["bus"].status
+            for _ in range(2):
+                await until(lambda: all_good(drivers.readings, 1, 2))
+                place.off()
+                await until(drivers.readings.all_bad)
+                # Tried in vain, too.
+                await until(lambda: bool(re.search("Connect call failed|No such file", status().last_error)))
+                await place.on()
+                await until(lambda: all_good(drivers.readings, 1, 2))
+            check_own(drivers.readings, 2)
+            assert status().connects == 3
+    finally:
+        place.off()
+    assert place.devices.broken == []
+
+
+# -- enabled again --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["driver", "links", "unit"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_openems_3875_what_is_enabled_again_and_again_reads_and_writes(world: World, kind: str, what: str) -> None:
+    """A device disabled and enabled a second time stayed without readings, its writes were lost, and no error told."""
+    loaded = world.site({"bus": link_of(kind)}, units(2))
+
+    async def story() -> None:
+        network, far = world["bus"], world["bus"].devices
+        mark(far, 2)
+        readings = Readings(loaded)
+
+        def laid() -> LinkDriver:
+            [link] = open_links(loaded, readings, lambda event: None, loaded.path)
+            return link
+
+        bus = laid()
+        running = asyncio.create_task(bus.run())
+        setpoint = loaded.signals["D-1.w"]
+        for round_ in range(1, 6):
+            await asyncio.sleep(10)
+            assert all_good(readings, 1, 2)
+            assert far.registers[1, LIMIT] == LIMIT_VALUE
+            count = len(readings.of["D-1.a"])
+            await asyncio.sleep(10)
+            assert len(readings.of["D-1.a"]) - count >= 9
+            assert (await bus.write(setpoint.index, round_ * 70000)).ok
+            assert (far.registers[1, 50] << 16 | far.registers[1, 51]) == round_ * 70000
+            assert readings.is_good("D-1.w", round_ * 70000)
+
+            if what == "unit":
+                far.behave(only(far, 2))
+                await asyncio.sleep(20)
+                assert all_good(readings, 2)
+            else:
+                running.cancel()
+                await asyncio.wait({running})
+                await asyncio.sleep(1)  # what was under way arrives
+                asked = len(far.requests)
+                await asyncio.sleep(20)
+                assert len(far.requests) == asked
+                assert not bus.status().connected
+            # While it is off that is told, and nothing is lost in silence.
+            assert not bus.status().devices["D-1"].online
+            far.registers[1, LIMIT] = 0
+            refused = await bus.write(setpoint.index, 1)
+            assert not refused.ok
+            assert refused.detail
+            if what == "unit":
+                far.behave(None)
+                continue
+            assert not opened(network)
+            if what == "links":
+                bus = laid()
+            running = asyncio.create_task(bus.run())
+        running.cancel()
+        await asyncio.wait({running})
+        check_own(readings, 2)
+
+    world.run(story)
+
+
+# -- all of them ----------------------------------------------------------------------------------------------------
+
+
+def test_every_named_fault_has_its_test() -> None:
+    here = Path(__file__)
+    text = here.read_text("utf-8") + (here.parents[1] / "edge" / here.name).read_text("utf-8")
+    found = re.findall(r"def test_([a-z_]+?)_(\d+)_", text)
+    assert {(project, int(number)) for project, number in found} == NAMED
