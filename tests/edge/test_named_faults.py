@@ -1,4 +1,4 @@
-"""What users of other gateways have reported of the link to the platform, by number: the field is read whatever happens.
+"""What users of other gateways have reported of the link to the platform, by number: the field is read on and on.
 
 The reports about the field itself stand in ``tests/drivers/test_named_faults.py``. Controller and forwarder run in one
 loop here, closer together than the two processes that they are: what ended one would end the other.
@@ -38,7 +38,8 @@ LINKS: dict[str, dict[str, object]] = {
 FLOW, TURBIDITY = 0, 6
 """Where the flow and the turbidity of the small site are, as input registers."""
 POLL_S = 1.0
-HOUR_S = 3600.0
+OUTAGE_S = 2400.0
+"""The polling that stopped is said to have done so after 24 to 33 minutes."""
 REAL_DEADLINE_S = 20.0
 
 
@@ -172,7 +173,7 @@ async def delivered(loaded: LoadedSite, state: Path, port: int) -> None:
 # -- the link to the platform ---------------------------------------------------------------------------------------
 
 
-def test_thingsboard_2132_an_hour_without_the_platform_does_not_stop_the_polling(
+def test_thingsboard_2132_a_long_time_without_the_platform_does_not_stop_the_polling(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half an hour after the internet had gone, the local Modbus devices were not polled any more, until a restart."""
@@ -186,9 +187,9 @@ def test_thingsboard_2132_an_hour_without_the_platform_does_not_stop_the_polling
         async with station(loaded, state):
             await asyncio.sleep(10)
             began = loop.time()
-            await asyncio.sleep(HOUR_S)
+            await asyncio.sleep(OUTAGE_S)
             polls = field.polled_at(began)
-            assert len(polls) >= HOUR_S / POLL_S - 1
+            assert len(polls) >= OUTAGE_S / POLL_S - 1
             assert longest_pause(polls) < 1.1 * POLL_S
             uplink = forwarder_status(state)
             assert uplink is not None
@@ -197,7 +198,7 @@ def test_thingsboard_2132_an_hour_without_the_platform_does_not_stop_the_polling
 
     world.run(story)
     flows = [value for value, _ in recorded(state, "flow") if value is not None]
-    assert len(set(flows)) > 0.9 * HOUR_S / POLL_S
+    assert len(set(flows)) > 0.9 * OUTAGE_S / POLL_S
     asyncio.run(delivered(loaded, state, port))
 
 
@@ -213,7 +214,7 @@ def test_thingsboard_2132_not_even_when_what_waits_for_the_platform_fills_the_di
 
     def small_disk(*arguments: Any, **options: Any) -> sqlite3.Connection:
         connection = database.open_database(*arguments, **options)
-        connection.execute("PRAGMA max_page_count=40")
+        connection.execute("PRAGMA max_page_count=24")
         files.append(connection)
         return connection
 
@@ -230,10 +231,9 @@ def test_thingsboard_2132_not_even_when_what_waits_for_the_platform_fills_the_di
         async with station(loaded, state):
             await asyncio.sleep(10)
             began = loop.time()
-            for _ in range(10):
-                await asyncio.sleep(HOUR_S / 10)
+            await asyncio.sleep(OUTAGE_S / 2)
             polls = field.polled_at(began)
-            assert len(polls) >= HOUR_S / POLL_S - 1
+            assert len(polls) >= OUTAGE_S / 2 / POLL_S - 1
             assert longest_pause(polls) < 1.1 * POLL_S
             full = await store()
             assert "full" in full["fault"]
@@ -242,7 +242,7 @@ def test_thingsboard_2132_not_even_when_what_waits_for_the_platform_fills_the_di
             # Somebody makes room.
             for connection in files:
                 connection.execute("PRAGMA max_page_count=1000000")
-            while (await store())["fault"] is not None:
+            while (await store())["fault"] is not None:  # noqa: ASYNC110 - it is asked over a socket
                 await asyncio.sleep(1)
 
     world.run(story)
@@ -306,7 +306,7 @@ def test_thingsboard_829_platform_and_device_away_together_are_both_found_again(
         network, loop = world["io"], asyncio.get_running_loop()
         field = Field(network.devices)
         async with station(loaded, state):
-            for away_s in (60.0, HOUR_S / 4):
+            for away_s in (60.0, OUTAGE_S / 4):
                 await asyncio.sleep(60)
                 network.refuses = True
                 network.hang_up()
