@@ -39,7 +39,7 @@ FLOW, TURBIDITY = 0, 6
 """Where the flow and the turbidity of the small site are, as input registers."""
 NOBODY = "mqtt://127.0.0.1:1"
 """A broker that refuses every connection."""
-POLL_S = 1.0
+POLL_S = 3.0
 OUTAGE_S = 2400.0
 """The polling that stopped is said to have done so after 24 to 33 minutes."""
 REAL_DEADLINE_S = 20.0
@@ -48,7 +48,7 @@ REAL_DEADLINE_S = 20.0
 def field_site(folder: Path, kind: str, broker: str) -> LoadedSite:
     """The small site at any kind of link, at the pace of a slow plant."""
     data = site_data(1, broker)
-    data["scan"] = {"period": "1 s"}
+    data["scan"] = {"period": f"{POLL_S} s"}
     data["record"] = {"interval": "2 s"}
     data["links"]["io"] = LINKS[kind] | {"timeout": "0.5 s", "retry": "10 s"}
     data["devices"]["D-1"]["poll"] = f"{POLL_S} s"
