@@ -235,8 +235,9 @@ def test_thingsboard_2132_not_even_when_what_waits_for_the_platform_fills_the_di
         field, loop = Field(world["io"].devices), asyncio.get_running_loop()
         async with station(loaded, state):
             await asyncio.sleep(10)
-            while (await store())["fault"] is None:  # noqa: ASYNC110 - it is asked over a socket
-                await asyncio.sleep(10)
+            async with asyncio.timeout(OUTAGE_S):
+                while (await store())["fault"] is None:  # noqa: ASYNC110 - it is asked over a socket
+                    await asyncio.sleep(10)
             began = loop.time()
             await asyncio.sleep(OUTAGE_S / 4)
             polls = field.polled_at(began)
@@ -249,8 +250,9 @@ def test_thingsboard_2132_not_even_when_what_waits_for_the_platform_fills_the_di
             # Somebody makes room.
             for connection in files:
                 connection.execute("PRAGMA max_page_count=1000000")
-            while (await store())["fault"] is not None:  # noqa: ASYNC110 - it is asked over a socket
-                await asyncio.sleep(1)
+            async with asyncio.timeout(OUTAGE_S):
+                while (await store())["fault"] is not None:  # noqa: ASYNC110 - it is asked over a socket
+                    await asyncio.sleep(1)
 
     world.run(story)
     kept = ledger.Ledger(state / ledger.FILE_NAME, read_only=True)
