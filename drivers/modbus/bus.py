@@ -130,6 +130,9 @@ class ModbusBus:
         finally:
             self._jobs.give_up(f"link {self._name} is closed")
             self._sleep(None)
+            self._health.stopped()
+            for device in self._everybody:
+                device.status.online = False
 
     def write(self, signal: int, value: Value) -> asyncio.Future[WriteResult]:
         return self._jobs.write(self._device_of[signal], signal, value)

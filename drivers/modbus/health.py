@@ -62,6 +62,12 @@ class Health:
             unit.parameters.forget()
             self._unit_bad(unit)
 
+    def stopped(self) -> None:
+        """The driver is stopped. If it runs again, every unit is begun with as if it had never been there."""
+        for unit in self._units:
+            unit.parameters.forget()
+            unit.status.online = False
+
     def book(self, unit: Unit, result: Result, timeout: float) -> None:
         """Takes the outcome of a request that was awaited for ``timeout`` seconds at most."""
         if not unit.device:

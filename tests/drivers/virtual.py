@@ -102,13 +102,17 @@ class Wire(asyncio.Transport):
 
 
 class Network:
-    """What a link leads to. ``refuses``: no connection can be opened; ``wires``: those that were."""
+    """What a link leads to. ``refuses``: no connection can be opened; ``wires``: those that were.
+
+    ``greeting`` is called with each new connection.
+    """
 
     def __init__(self, link: ModbusLink) -> None:
         self.devices = Devices()
         self.framing: FramingName = link.framing if isinstance(link, ModbusTcpLink) else "rtu"
         self.byte_s = line_timing(link).byte_s
         self.refuses = False
+        self.greeting: Callable[[Wire], object] | None = None
         self.wires: list[Wire] = []
         self.exchanges: list[Exchange] = []
 
@@ -172,4 +176,6 @@ class World:
         network.wires.append(wire)
         network.exchanges.append(exchange)
         exchange.connection_made(wire)
+        if network.greeting is not None:
+            network.greeting(wire)
         return exchange
