@@ -7,7 +7,7 @@ from random import Random
 from types import FrameType
 from typing import Final
 
-from tests.fuzz.conversation import UNCHANGED, converse
+from tests.fuzz.conversation import SILENT, SWAPPED, UNCHANGED, converse
 from tests.fuzz.oracle import Finding
 from tests.fuzz.story import tell
 
@@ -15,6 +15,10 @@ STORY_EVERY: Final = 64
 """Of so many cases one is a story of a whole bus: it takes twenty times as long."""
 HANGS_AFTER_S: Final = 60.0
 """A case takes some milliseconds; one that takes so long on the slowest machine does not end."""
+
+
+NO_FRAMES: Final = (UNCHANGED, SWAPPED, SILENT, f"bus: {SILENT}")
+"""What is counted among the mutations, and changes or delays no frame by itself."""
 
 
 @dataclass(slots=True)
@@ -28,8 +32,8 @@ class Tally:
 
     @property
     def frames(self) -> int:
-        """Mutated replies; what went unchanged between them is not counted."""
-        return self.mutations.total() - self.mutations[UNCHANGED]
+        """Mutated replies; what went unchanged between them, or never came, is not counted."""
+        return self.mutations.total() - sum(self.mutations[name] for name in NO_FRAMES)
 
     def add(self, other: "Tally") -> None:
         """Takes the figures of another."""
