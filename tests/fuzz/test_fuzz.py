@@ -1,5 +1,6 @@
 """The short run of the fuzzer, and proof that it finds what it is there to find."""
 
+import re
 from collections.abc import Mapping
 from random import Random
 from typing import Any, Final
@@ -12,9 +13,11 @@ from drivers.modbus import framing, transaction
 from drivers.modbus.framing import Expected, Reply, RtuFraming, TcpFraming
 from drivers.modbus.transaction import Exchange
 from drivers.modbus.unit import Unit
+from tests.fuzz.__main__ import main
 from tests.fuzz.asked import Asked, asked, some_shape
 from tests.fuzz.crc import check_sum
 from tests.fuzz.mutation import ASTRAY, FORGED, SPOILED, Wire, reply_frame
+from tests.fuzz.oracle import Finding
 from tests.fuzz.run import run
 
 SEED: Final = 20261
@@ -127,6 +130,21 @@ def test_a_planted_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -
     where, name, wrong = FAULTS[fault]
     monkeypatch.setattr(where, name, wrong)
     assert run(SEED, FRAMES).failed, "the short run did not find it"
+
+
+def test_a_finding_is_told_with_the_command_that_repeats_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(TcpFraming, "_leniently", _any_transaction)
+    monkeypatch.setattr("sys.argv", ["fuzz", "--seed", "7", "--frames", "2000", "--jobs", "1"])
+    assert main() == 1
+    [case, *_] = re.findall(r"python -m tests.fuzz --seed 7 --case (\d+)", capsys.readouterr().out)
+    monkeypatch.setattr("sys.argv", ["fuzz", "--seed", "7", "--case", case])
+    with pytest.raises(Finding):
+        main()
+    monkeypatch.undo()
+    monkeypatch.setattr("sys.argv", ["fuzz", "--seed", "7", "--case", case])
+    assert main() == 0
 
 
 # -- what the oracle stands on ---------------------------------------------------------------------------------------
