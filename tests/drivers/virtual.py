@@ -127,11 +127,12 @@ class Network:
 
 
 class World:
-    """The links of one site, and the time in which they live."""
+    """The links of one site, and the time in which they live. ``wire``: what a connection is made of."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, wire: type[Wire] = Wire) -> None:
         self._monkeypatch = monkeypatch
         self._folder = folder
+        self._wire = wire
         self._networks: dict[str, Network] = {}
         self._by_link: dict[int, Network] = {}
 
@@ -172,7 +173,7 @@ class World:
         loop = asyncio.get_running_loop()
         in_flight = link.in_flight if isinstance(link, ModbusTcpLink) else 1
         exchange = Exchange(framing_of(link), loop, lost, in_flight, line_timing(link).silence_s)
-        wire = Wire(network, exchange)
+        wire = self._wire(network, exchange)
         network.wires.append(wire)
         network.exchanges.append(exchange)
         exchange.connection_made(wire)
