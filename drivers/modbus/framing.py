@@ -129,7 +129,8 @@ class TcpFraming:
             return None
         foreign = expected.unit is not None and unit != expected.unit
         # With neither name nor unit it could be anybody's.
-        if function & 0x7F != expected.start[0] or (foreign and (self._strict or nameless or unit != 0)):
+        anybodys = nameless and (foreign or (unit == 0 and expected.unit is None))
+        if function & 0x7F != expected.start[0] or anybodys or (foreign and (self._strict or unit != 0)):
             return None
         self.counts.odd_ids += nameless or foreign
         return transaction
