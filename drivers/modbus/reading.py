@@ -20,6 +20,8 @@ from drivers.modbus.plan import DevicePlan, Read
 from drivers.modbus.torn import Settling
 from drivers.modbus.transaction import Outcome, Result
 
+HAND_SETTLED_S: Final = 0.3
+"""How long a total in parts is watched for a person: the display moves on meanwhile, and a second look costs nothing."""
 BUSY_TRIES: Final = 4
 BUSY_PAUSE_S: Final = 0.2
 """A device that is busy is asked again after this, so many times in all."""
@@ -114,7 +116,7 @@ class DeviceReader:
 
     async def _settled(self, ask: AskDevice, read: Read, torn: TornTotals, data: bytes) -> tuple[bytes, bool]:
         """Reads a total in parts until no old part can stand beside a new one; false when they never fit."""
-        settling, loop = Settling(torn.units), asyncio.get_running_loop()
+        settling, loop = Settling(torn.units, HAND_SETTLED_S), asyncio.get_running_loop()
         while (pause := settling.pause(torn.read(data), loop.time())) is not None:
             await asyncio.sleep(pause)
             result = await self._ask(ask, read)

@@ -28,10 +28,15 @@ NEVER_WHOLE_S: Final = 10.0
 
 
 class Settling:
-    """The totals of one read. ``units``: by how much each moves when a part other than its smallest does."""
+    """The totals of one read.
 
-    def __init__(self, units: tuple[float, ...]) -> None:
+    ``units``: by how much each moves when a part other than its smallest does. ``settled``: how many seconds one that
+    fits nothing must stand.
+    """
+
+    def __init__(self, units: tuple[float, ...], settled: float = SETTLED_S) -> None:
         self._units = units
+        self._settled = settled
         self._believed: list[float] | None = None
         self._watched: list[tuple[float, list[float]]] = []
         self._before_fall: list[tuple[float, list[float]]] = []
@@ -83,7 +88,7 @@ class Settling:
         for (_, before), (at, after) in pairwise(self._watched):
             if not self._goes_on(before, after):
                 since = at
-        return now - since >= SETTLED_S
+        return now - since >= self._settled
 
     def _is_back(self, now: float, totals: list[float]) -> bool:
         """It fits again what was read a moment ago: what was read between the two was torn."""
