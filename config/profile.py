@@ -94,8 +94,8 @@ class ExponentFrom(FileModel):
 class Part(FileModel):
     """A part of a value in registers of its own, added to it before scaling: ``raw * scale``.
 
-    ``latched``: the device changes both parts at once. Otherwise a reply in which the whole number has moved is
-    read again, so that an old part never stands beside a new one.
+    ``latched``: the device changes both parts at once. Otherwise a total that has jumped is read again until
+    its parts fit, so that an old part never stands beside a new one.
     """
 
     address: Address

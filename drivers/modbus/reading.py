@@ -21,7 +21,7 @@ from drivers.modbus.torn import Settling
 from drivers.modbus.transaction import Outcome, Result
 
 HAND_SETTLED_S: Final = 0.3
-"""How long a total in parts is watched for a person: the display moves on meanwhile, and a second look costs nothing."""
+"""How long a total in parts is watched for a person: the display moves on, and a second look costs nothing."""
 BUSY_TRIES: Final = 4
 BUSY_PAUSE_S: Final = 0.2
 """A device that is busy is asked again after this, so many times in all."""
