@@ -9,7 +9,7 @@ Of the demands of a signal only the newest is carried out: an older one ends at 
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,6 +30,8 @@ MAX_JOBS: Final = 256
 """More are refused: a site has some tens of outputs, each with one write in flight."""
 NO_SIGNAL: Final = -1
 NOT_TO_ALL: Final = "unit 0 is every device of the bus; say 'broadcast_writes: true' if that is meant"
+LAST_S: Final = 3.0
+"""What is left to do when a bus stops is given so long: a request in hand, and an off, at usual time-outs."""
 SUPERSEDED: Final = "another value was written meanwhile"
 LAST_READ_FUNCTION: Final = 4
 
@@ -70,6 +72,7 @@ class Jobs:
         self._newest: dict[int, Job] = {}
         self._served: dict[int, int] = {}
         self._turn = 0
+        self._closed = ""
 
     @property
     def waiting(self) -> bool:
@@ -102,6 +105,9 @@ class Jobs:
                 self._add(Job(device, steps(), done, signal, value))
             except DeviceError as error:
                 refusal = error.message
+            except Exception as error:
+                log.exception("a job failed by an error of ours", device=device.device, link=self._name)
+                refusal = f"failed by an error of the program: {error!r}"
         if refusal:
             done.set_result(WriteResult(False, None, refusal))
         elif self._in_hand is None:
@@ -116,6 +122,32 @@ class Jobs:
         else:
             self._waiting.append(job)
 
+    def take_back(self, device: Device) -> None:
+        """A unit answers that was left with a pulse on: switches it off, unless somebody is at it."""
+        for signal in [one for one in device.commands.standing if one not in self._newest]:
+            self._add(Job(device, device.commands.take_back(signal), None, signal, False))
+
+    async def close(self, devices: Iterable[Device], why: str) -> None:
+        """Ends them all but what must not be left so: pulses that are on are switched off, within ``LAST_S``."""
+        self._closed = why
+        self.give_up(why)
+        if self._in_hand is not None:
+            self._in_hand.over = why
+        left: list[asyncio.Future[WriteResult]] = []
+        for device in devices:
+            for signal in device.commands.pulses:
+                if self._line.connected and not device.down:
+                    left.append(self._loop.create_future())
+                    self._waiting.append(Job(device, device.commands.take_back(signal), left[-1]))
+        if left:
+            if self._in_hand is None:
+                self._kick()
+            await asyncio.wait(left, timeout=LAST_S)
+
+    def reopen(self) -> None:
+        """Takes jobs again, after ``close``."""
+        self._closed = ""
+
     def give_up(self, why: str) -> None:
         """Ends them all: the link has gone."""
         jobs = [*self._waiting, *self._paused, *([self._next] if self._next is not None else [])]
@@ -125,6 +157,8 @@ class Jobs:
             self._end(job, WriteResult(False, None, why))
 
     def _refusal(self, device: Device, signal: int, value: Value, *, writes: bool) -> str:
+        if self._closed:
+            return self._closed
         if not self._line.connected:
             return f"link {self._name} is down: {self._line.status.last_error or 'it has not opened yet'}"
         if len(self._waiting) + len(self._paused) >= MAX_JOBS:
@@ -223,6 +257,11 @@ class Jobs:
             return
         except DeviceError as error:
             self._ended(job, WriteResult(False, None, error.message))
+            return
+        except Exception as error:
+            # The bus goes on: guards live on its readings.
+            log.exception("a job failed by an error of ours", device=job.device.device, link=self._name)
+            self._ended(job, WriteResult(False, None, f"failed by an error of the program: {error!r}"))
             return
         finally:
             self._in_hand = None

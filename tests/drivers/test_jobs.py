@@ -178,3 +178,92 @@ def test_a_demand_that_a_dead_unit_has_not_answered_costs_the_bus_no_more_than_i
                 output.cancel()
 
     world.run(story)
+
+
+# -- pulses ---------------------------------------------------------------------------------------------------------
+
+PULSE: dict[str, object] = {"reset": COIL | {"command": {"kind": "edge", "width": "0.5 s"}}}
+
+
+@pytest.mark.parametrize("lost", [1, 2], ids=["the reply to the on", "the off itself"])
+def test_a_pulse_does_not_stay_on_though_its_unit_was_never_gone(world: World, lost: int) -> None:
+    loaded = world.site({"bus": SERIAL | {"timeout": "0.2 s"}}, {"V": device("bus", 1, "1 s", profile(PULSE))})
+
+    async def story() -> None:
+        far, orders = world["bus"].devices, list[Request]()
+
+        def lossy(request: Request, to: Replier) -> None:
+            if request.function == 5:
+                orders.append(request)
+                if len(orders) == lost:
+                    if lost == 1:
+                        far.answer(request)
+                    return
+            to.reply(request, far.answer(request))
+
+        far.behave(lossy)
+        async with driving(loaded, FOREVER_S) as drivers:
+            await asyncio.sleep(5)
+            await drivers.write("V.reset", True)
+            await asyncio.sleep(3)
+            assert (1, 0) not in far.coils
+            assert drivers.links["bus"].status().devices["V"].online
+            before = len(orders)
+            await asyncio.sleep(60)
+            assert len(orders) == before
+
+    world.run(story)
+
+
+@pytest.mark.parametrize("after", [0.0, 0.005, 0.2], ids=["waiting", "in flight", "on"])
+def test_a_pulse_does_not_stay_on_when_the_controller_stops(world: World, after: float) -> None:
+    loaded = world.site({"bus": SERIAL | {"timeout": "0.2 s"}}, {"V": device("bus", 1, "60 s", profile(PULSE))})
+
+    async def story() -> None:
+        far, loop = world["bus"].devices, asyncio.get_running_loop()
+        async with driving(loaded, FOREVER_S) as drivers:
+            await asyncio.sleep(5)
+            pressed = drivers.write("V.reset", True)
+            if after:
+                await asyncio.sleep(after)
+            began = loop.time()
+        assert loop.time() - began < 1.0
+        assert (1, 0) not in far.coils
+        assert not pressed.result().ok
+
+    world.run(story)
+
+
+def test_a_stop_does_not_wait_for_a_unit_that_has_gone_silent(world: World) -> None:
+    loaded = world.site({"bus": SERIAL | {"timeout": "10 s"}}, {"V": device("bus", 1, "60 s", profile(PULSE))})
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        async with driving(loaded, FOREVER_S) as drivers:
+            await asyncio.sleep(5)
+            drivers.write("V.reset", True)
+            await asyncio.sleep(0.2)
+            alive_but(drivers, world, {1})
+            began = loop.time()
+        assert loop.time() - began < 3.5
+
+    world.run(story)
+
+
+def test_an_error_of_ours_ends_one_job_and_not_the_link(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = world.site({"bus": tcp_link(502)}, {"A": device("bus", 1, "1 s", OUTPUTS)})
+
+    def broken(*_: object) -> bool:
+        raise ZeroDivisionError
+
+    async def story() -> None:
+        async with driving(loaded, FOREVER_S) as drivers:
+            await asyncio.sleep(1)
+            with monkeypatch.context() as patch:
+                patch.setattr("drivers.modbus.command.is_written", broken)
+                assert "error of the program" in (await drivers.write("A.o1", 1)).detail
+                patch.setattr("drivers.modbus.command.value_pdu", broken)
+                assert "error of the program" in (await drivers.write("A.o1", 1)).detail
+            assert (await drivers.write("A.o1", 2)).ok
+
+    world.run(story)
