@@ -1,8 +1,8 @@
 """What is done to the devices of a bus, step by step, ahead of all reads.
 
 One step of one job is on the line at a time. A request that follows another of its job goes out before anything else,
-so that nothing comes between a write and its read-back; while a job pauses, the bus does other things. Of the jobs that
-wait, those of units that answer go first, and units take turns: no queue of one unit holds up a closing valve at another.
+so that nothing comes between a write and its read-back; while a job pauses, the bus does other things. Of the jobs
+that wait, those of units that answer go first, and units take turns: no queue of one holds up a valve at another.
 
 Of the demands of a signal only the newest is carried out: an older one ends at its next step, at the latest.
 """

@@ -62,7 +62,7 @@ WHOLE: Final = 0xFFFF
 
 
 def allowed_bits(profile: ModbusProfile) -> dict[tuple[Table, int], int]:
-    """Every coil and register of a device that may be written, as on the wire, and which bits of it; a coil is whole."""
+    """Every coil and register of a device that may be written, as on the wire, and which bits of it (coils: all)."""
     allowed: dict[tuple[Table, int], int] = {}
     for signal in profile.signals.values():
         if signal.writable:
