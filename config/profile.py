@@ -258,7 +258,7 @@ class ModbusSignal(FileModel):
             low, high = INTEGER_RANGE[self.type]
             for code in (*self.switch.on, *self.switch.off):
                 if not low <= code <= high:
-                    raise ValueError(f"switch: numbers that a {self.type} can hold, {low} to {high} (found {code})")
+                    raise ValueError(f"switch: numbers that {self.type} can hold, {low} to {high} (found {code})")
         self._check_number()
         self._check_writable()
         return self

@@ -18,7 +18,7 @@ from config.errors import DeviceError
 from config.load import LoadedSite
 from config.sample import Reason, Sample, Value, bad
 from config.site import ModbusLink, ModbusTcpLink
-from drivers.modbus.command import Ask, Procedure
+from drivers.modbus.command import LAST_READ_FUNCTION, Ask, Procedure
 from drivers.modbus.device import Device, by_hand, device_of
 from drivers.modbus.exceptions import (
     ACKNOWLEDGE,
@@ -30,7 +30,7 @@ from drivers.modbus.exceptions import (
     exception_text,
 )
 from drivers.modbus.health import Health
-from drivers.modbus.jobs import LAST_READ_FUNCTION, Jobs
+from drivers.modbus.jobs import Jobs
 from drivers.modbus.line import Line
 from drivers.modbus.plan import Read
 from drivers.modbus.schedule import Schedule, Turn, phases
@@ -142,12 +142,14 @@ class ModbusBus:
             raise
         finally:
             line.cancel()
-            await asyncio.wait([line])
-            self._jobs.give_up(closed)
-            self._sleep(None)
-            self._health.stopped()
-            for device in self._everybody:
-                device.status.online = False
+            try:
+                await asyncio.gather(line, return_exceptions=True)
+            finally:
+                self._jobs.give_up(closed)
+                self._sleep(None)
+                self._health.stopped()
+                for device in self._everybody:
+                    device.status.online = False
 
     def write(self, signal: int, value: Value) -> asyncio.Future[WriteResult]:
         return self._jobs.write(self._device_of[signal], signal, value)

@@ -49,6 +49,8 @@ STANDING_PAUSE_S: Final = 1.0
 """A pulse whose off was not taken is left alone for so long before it is tried again."""
 CLOCK_S: Final = 0.005
 """Less time than this is none: clocks tick in milliseconds."""
+LAST_READ_FUNCTION: Final = 4
+"""The functions up to this read, the others write (Application Protocol V1.1b3, 5.1)."""
 HEARTBEAT_RANGE: Final = 0x10000
 ReadSink = Callable[[Read, list[Sample]], None]
 

@@ -17,7 +17,7 @@ import structlog
 
 from config.errors import DeviceError
 from config.sample import Value
-from drivers.modbus.command import Ask, Pause, Procedure
+from drivers.modbus.command import LAST_READ_FUNCTION, Ask, Pause, Procedure
 from drivers.modbus.device import Device
 from drivers.modbus.exceptions import GATEWAY_PATH, GATEWAY_SILENT
 from drivers.modbus.line import Line
@@ -33,7 +33,6 @@ NOT_TO_ALL: Final = "unit 0 is every device of the bus; say 'broadcast_writes: t
 LAST_S: Final = 3.0
 """What is left to do when a bus stops is given so long: a request in hand, and an off, at usual time-outs."""
 SUPERSEDED: Final = "another value was written meanwhile"
-LAST_READ_FUNCTION: Final = 4
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, Self
 
 from config.errors import LinkError
 from config.site import ModbusLink, ModbusTcpLink
-from drivers.modbus.command import Ask, BrokenOff, Pause, Procedure
+from drivers.modbus.command import LAST_READ_FUNCTION, Ask, BrokenOff, Pause, Procedure
 from drivers.modbus.framing import Expected, FrameCounts, Framing, Reply
 from drivers.modbus.transaction import Exchange, Outcome, Request, Result
 from drivers.modbus.transport import connect, framing_of, has_transaction_ids, line_timing
@@ -22,7 +22,6 @@ BROADCAST_PAUSE_S: Final = 0.2
 """What devices get to carry out a broadcast (MODBUS over Serial Line V1.02, 2.4.1: 100 to 200 ms)."""
 LONGEST_TALK_S: Final = 1.0
 """A line that is never silent is not waited for longer: the longest frame takes less at 4,800 baud."""
-LAST_READ_FUNCTION: Final = 4
 UNDO_S: Final = 5.0
 """What is left to do when somebody breaks a procedure off is given so long: an off, and the port opened anew."""
 MAX_HEARD: Final = 1024

@@ -67,7 +67,7 @@ def test_what_is_written_at_the_start_and_by_the_way_must_be_possible(more: dict
 )
 def test_the_codes_of_a_switch_must_fit_its_register(kind: str, codes: dict[str, object]) -> None:
     run = {"table": "holding", "address": 5, "type": kind, "switch": codes, "writable": True}
-    with pytest.raises(ValidationError, match=f"switch: numbers that a {kind} can hold"):
+    with pytest.raises(ValidationError, match=f"switch: numbers that {kind} can hold"):
         ModbusProfile.model_validate({"protocol": "modbus", "signals": {"run": run}})
 
 
