@@ -1,5 +1,7 @@
 """What a profile says of commands is checked when it is loaded: values that a signal can have, places that exist."""
 
+from collections.abc import Mapping
+
 import pytest
 from pydantic import ValidationError
 
@@ -14,9 +16,11 @@ SIGNALS: dict[str, dict[str, object]] = {
 }
 
 
-def profile(command: dict[str, object] | None = None, of: str = "run", **more: object) -> ModbusProfile:
+def profile(
+    command: Mapping[str, object] | None = None, of: str = "run", more: Mapping[str, object] | None = None
+) -> ModbusProfile:
     signals = SIGNALS | {of: SIGNALS[of] | ({"command": command} if command else {})}
-    return ModbusProfile.model_validate({"protocol": "modbus", "signals": signals, **more})
+    return ModbusProfile.model_validate({"protocol": "modbus", "signals": signals, **(more or {})})
 
 
 @pytest.mark.parametrize(
@@ -57,7 +61,7 @@ def test_a_command_needs_and_is_confirmed_by_what_its_signals_can_read(
 )
 def test_what_is_written_at_the_start_and_by_the_way_must_be_possible(more: dict[str, object], said: str) -> None:
     with pytest.raises(ValidationError) as error:
-        profile(**more)
+        profile(more=more)
     assert said in str(error.value)
 
 
@@ -74,7 +78,9 @@ def test_the_codes_of_a_switch_must_fit_its_register(kind: str, codes: dict[str,
 def test_what_fits_is_taken() -> None:
     profile(
         {"safe": False, "require": {"remote": True, "state": "ready", "speed": 0}},
-        on_connect={"speed": 3, "run": False},
-        identify={"serial_number": "AB"},
-        writing={"unlock": {"address": 65535, "value": 1}},
+        more={
+            "on_connect": {"speed": 3, "run": False},
+            "identify": {"serial_number": "AB"},
+            "writing": {"unlock": {"address": 65535, "value": 1}},
+        },
     )
