@@ -14,12 +14,21 @@ from typing import Final
 
 import structlog
 
+from config.errors import DeviceError
 from config.load import LoadedSite
 from config.sample import Reason, Sample, Value, bad
 from config.site import ModbusLink, ModbusTcpLink
-from drivers.modbus.command import Ask, Procedure
+from drivers.modbus.command import LAST_READ_FUNCTION, Ask, Procedure
 from drivers.modbus.device import Device, by_hand, device_of
-from drivers.modbus.exceptions import ACKNOWLEDGE, BUSY, GATEWAY_PATH, GATEWAY_SILENT, OF_THE_MAP, exception_text
+from drivers.modbus.exceptions import (
+    ACKNOWLEDGE,
+    BUSY,
+    BUSY_TRIES,
+    GATEWAY_PATH,
+    GATEWAY_SILENT,
+    OF_THE_MAP,
+    exception_text,
+)
 from drivers.modbus.health import Health
 from drivers.modbus.jobs import Jobs
 from drivers.modbus.line import Line
@@ -31,9 +40,6 @@ from drivers.modbus.transport import CLOCK_TICK_S
 from drivers.modbus.unit import MAX_DOUBLINGS, Unit
 from drivers.port import LinkEvent, LinkStatus, Notify, Sink, WriteResult
 
-MAX_JOBS: Final = 256
-"""More writes are refused: a site has some tens of outputs, each with one write in flight."""
-BUSY_TRIES: Final = 4
 BUSY_PAUSE_S: Final = 0.1
 """A read that a device was too busy for is asked again after this, then twice as long and so on."""
 FIRST_RETRY_S: Final = 1.0
@@ -125,14 +131,25 @@ class ModbusBus:
         return self._line.status
 
     async def run(self) -> None:
+        closed = f"link {self._name} is closed"
+        self._jobs.reopen()
+        line = asyncio.create_task(self._line.run(), name=f"line {self._name}")
         try:
-            await self._line.run()
+            await asyncio.shield(line)
+        except asyncio.CancelledError:
+            # What may not be left as it is, such as a pulse that is on, is done while there is a line.
+            await self._jobs.close(self._devices.values(), closed)
+            raise
         finally:
-            self._jobs.give_up(f"link {self._name} is closed")
-            self._sleep(None)
-            self._health.stopped()
-            for device in self._everybody:
-                device.status.online = False
+            line.cancel()
+            try:
+                await asyncio.gather(line, return_exceptions=True)
+            finally:
+                self._jobs.give_up(closed)
+                self._sleep(None)
+                self._health.stopped()
+                for device in self._everybody:
+                    device.status.online = False
 
     def write(self, signal: int, value: Value) -> asyncio.Future[WriteResult]:
         return self._jobs.write(self._device_of[signal], signal, value)
@@ -148,7 +165,12 @@ class ModbusBus:
         return self._jobs.do(self._devices[device], lambda: commands.action(action))
 
     def ask(self, number: int, ask: Ask) -> asyncio.Future[Result]:
-        """One read between the polls, for a person, of any unit of the link. The future never raises."""
+        """One read between the polls, for a person, of any unit of the link. The future never raises.
+
+        Raises ``DeviceError`` for what is no read: a write goes by ``write`` or ``write_raw``, and their lists.
+        """
+        if not 0 < ask.pdu[0] <= LAST_READ_FUNCTION:
+            raise DeviceError(f"function {ask.pdu[0]:02d} is no read: functions 01 to {LAST_READ_FUNCTION:02d} are")
         heard: asyncio.Future[Result] = self._loop.create_future()
         if self._own_number not in (None, number):
             # A late reply of the one unit there, which may answer as any other, would be taken for this one's.
@@ -346,6 +368,8 @@ class ModbusBus:
         read, again_at = poll.read, None
         outcome, pdu, at, _ = result
         if outcome is REPLY:
+            if poll.unit.commands.standing:
+                self._jobs.take_back(poll.unit)
             if not poll.answered or poll.unit.vain:
                 poll.answered = True
                 poll.unit.has_answered(read.pdu)

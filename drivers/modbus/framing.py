@@ -33,11 +33,6 @@ class Expected(NamedTuple):
     start: bytes
     pdu_bytes: int
 
-    @property
-    def function(self) -> int:
-        """The function code asked for."""
-        return self.start[0]
-
 
 @dataclass(slots=True)
 class FrameCounts:

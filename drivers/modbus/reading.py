@@ -14,7 +14,7 @@ from config.signals import Signal
 from drivers.modbus.block import TornTotals
 from drivers.modbus.command import Ask
 from drivers.modbus.decoder import modbus
-from drivers.modbus.exceptions import ACKNOWLEDGE, BUSY, OF_THE_MAP, exception_text
+from drivers.modbus.exceptions import ACKNOWLEDGE, BUSY, BUSY_TRIES, OF_THE_MAP, exception_text
 from drivers.modbus.parameters import Parameters
 from drivers.modbus.plan import DevicePlan, Read
 from drivers.modbus.torn import Settling
@@ -22,10 +22,8 @@ from drivers.modbus.transaction import Outcome, Result
 
 HAND_SETTLED_S: Final = 0.3
 """How long a total in parts is watched for a person: the display moves on, and a second look costs nothing."""
-BUSY_TRIES: Final = 4
 BUSY_PAUSE_S: Final = 0.2
-"""A device that is busy is asked again after this, so many times in all."""
-"""A total whose whole number moves between two readings is read so often at most."""
+"""A device that is busy is asked again after this."""
 
 AskDevice = Callable[[Ask], Awaitable[Result]]
 

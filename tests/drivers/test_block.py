@@ -431,3 +431,51 @@ def test_no_bytes_make_the_decoder_of_a_shipped_profile_fail(name: str) -> None:
                 read.torn.read(data[: read.data_bytes])
 
     decode()
+
+
+# -- texts, times and codes are bound as numbers are ----------------------------------------------------------------
+
+STATUS: dict[str, object] = {"signal": "status", "codes": {0: "ok", 2: "maintenance"}}
+BOUND: Fields = {
+    "text": {
+        "table": "holding",
+        "address": 0,
+        "type": "string",
+        "length": 2,
+        "quality_from": STATUS,
+        "time_from": "when",
+    },
+    "when": {"table": "holding", "address": 2, "type": "unix-time", "quality_from": STATUS},
+    "status": {"table": "holding", "address": 4},
+    "mode": {"table": "holding", "address": 5, "enum": {0: "stop", 1: "run"}, "time_from": "when"},
+    "on": {"table": "holding", "address": 5, "switch": {"on": 1, "off": 0}, "time_from": "when"},
+    "bit": {"table": "holding", "address": 5, "type": "bool", "bit": 0, "time_from": "when"},
+    "number": {"table": "holding", "address": 5, "time_from": "when"},
+}
+WHEN_S = 1_700_000_000
+
+
+def bound(status: int, when: int = WHEN_S) -> dict[str, Sample]:
+    return Device(BOUND).read(b"ABCD" + struct.pack(">IHH", when, status, 1))
+
+
+def test_a_text_and_a_time_have_the_quality_that_their_device_gives_them() -> None:
+    read = bound(0)
+    assert read["text"].value == "ABCD"
+    assert read["when"].value == WHEN_S
+    read = bound(2)
+    assert is_bad(read["text"], Reason.MAINTENANCE)
+    assert is_bad(read["when"], Reason.MAINTENANCE)
+
+
+@pytest.mark.parametrize("name", ["text", "mode", "on", "bit", "number"])
+def test_whatever_has_a_time_of_its_own_is_given_it_and_has_no_value_without(name: str) -> None:
+    good = bound(0)[name]
+    assert good.good
+    assert good.source_time == WHEN_S
+    assert bound(0, when=0)[name].value is None
+
+
+@pytest.mark.parametrize("name", ["mode", "on", "bit", "number"])
+def test_a_time_that_is_marked_bad_is_no_time_of_a_result(name: str) -> None:
+    assert is_bad(bound(2)[name], Reason.NOT_A_NUMBER)
