@@ -156,10 +156,10 @@ class Jobs:
             self._end(job, WriteResult(False, None, why))
 
     def _refusal(self, device: Device, signal: int, value: Value, *, writes: bool) -> str:
-        if self._closed:
-            return self._closed
         if not self._line.connected:
             return f"link {self._name} is down: {self._line.status.last_error or 'it has not opened yet'}"
+        if self._closed:
+            return self._closed
         if len(self._waiting) + len(self._paused) >= MAX_JOBS:
             return f"{MAX_JOBS} writes already wait"
         if writes and device.number == BROADCAST and not device.everybody:

@@ -33,7 +33,6 @@ FIELDS: dict[str, dict[str, object]] = {
     "order": {
         "table": "holding",
         "address": 40,
-        "switch": {"on": 2, "off": 1},
         "writable": True,
         "command": {"kind": "latched", "confirm": {"signal": "level", "within": "1 s"}},
     },
