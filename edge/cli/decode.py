@@ -1,9 +1,7 @@
 """``penstock decode``: what some registers may mean, the likely readings first, and the line for the profile."""
 
 import asyncio
-import json
 import math
-import os
 import re
 import struct
 import sys
@@ -14,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 import typer
 
 from edge.cli import exit_codes
-from edge.cli.read import Json, Unit, parse
+from edge.cli.options import Json, Unit
+from edge.cli.printed import print_json, progress, say
+from edge.cli.read import parse
 from edge.cli.target import Target, takes_target
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def decode(
     else:
         blocks = [block]
     answer = decoded(blocks, shown, name)
-    _print_json(answer) if as_json else _show(answer, show_all=show_all)
+    print_json(answer) if as_json else _show(answer, show_all=show_all)
     if shown is not None and not answer["matches"]:
         sys.exit(exit_codes.WRONG)
 
@@ -155,7 +155,7 @@ async def _read_blocks(
 ) -> None:
     """Reads the place so often, ``every`` seconds, into ``blocks``. Raises ``DeviceError`` when it is not answered."""
     from config.errors import DeviceError, LinkError
-    from edge.cli.session import progress, session
+    from edge.cli.session import session
 
     wanted = parse(words)
     assert wanted.table is not None
@@ -294,7 +294,7 @@ def _reading_json(one: "Interpretation", block: Block, name: str, moves: dict[tu
 
 
 def _show(answer: dict[str, Any], *, show_all: bool) -> None:
-    from edge.cli.show import console
+    from edge.cli.screen import console
 
     if answer["said"]:
         console.print(answer["said"], highlight=False)
@@ -309,13 +309,13 @@ def _show(answer: dict[str, Any], *, show_all: bool) -> None:
         _show_readings(answer, show_all=show_all)
     if answer["yaml"]:
         console.print("for the profile, under signals:")
-        print(f"  {answer['yaml']}")
+        say(f"  {answer['yaml']}")
 
 
 def _show_matches(answer: dict[str, Any], *, show_all: bool) -> None:
     from rich.table import Table
 
-    from edge.cli.show import console
+    from edge.cli.screen import console
 
     hits = answer["matches"]
     if not hits:
@@ -349,7 +349,7 @@ def _show_readings(answer: dict[str, Any], *, show_all: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from edge.cli.show import console
+    from edge.cli.screen import console
 
     styles = {"likely": "green", "possible": "", "unlikely": "dim"}
     readings = answer["readings"] if show_all else [r for r in answer["readings"] if r["verdict"] != "unlikely"][:SHOWN]
@@ -377,7 +377,3 @@ def _shown_value(one: dict[str, Any]) -> str:
     if one["type"].endswith("-time"):
         return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S")
     return f"{value:.7g}" if isinstance(value, float) else str(value)
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2 if os.isatty(1) else None, allow_nan=False))

@@ -7,7 +7,8 @@ from config.encoding import Table
 from config.errors import LinkError
 from drivers.modbus.search import addresses
 from edge.cli.by_hand import shipped_profiles
-from edge.cli.session import progress, session
+from edge.cli.printed import progress
+from edge.cli.session import session
 from edge.cli.target import Target
 
 MAX_FOUND: Final = 1000

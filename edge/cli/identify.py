@@ -1,15 +1,14 @@
 """``penstock identify``: which of the known instruments answers here. It never writes."""
 
 import asyncio
-import json
-import os
 import sys
 from typing import Annotated, Any, Final
 
 import typer
 
 from edge.cli import exit_codes
-from edge.cli.read import Json, Unit
+from edge.cli.options import Json, Unit
+from edge.cli.printed import print_json, progress
 from edge.cli.target import Target, takes_target
 
 SHOWN: Final = 5
@@ -36,7 +35,7 @@ def identify(
     """Find the profile that fits what answers: its fingerprint first, then how well its signals read. Never writes."""
     answer = asyncio.run(_identify(target, name, unit, among or [], every=show_all))
     if as_json:
-        print(json.dumps(answer, ensure_ascii=False, indent=2 if os.isatty(1) else None))
+        print_json(answer)
     else:
         _show(answer, show_all=show_all)
     sys.exit(exit_codes.DONE if answer["verdict"] != "none" else exit_codes.WRONG)
@@ -47,7 +46,7 @@ async def _identify(
 ) -> dict[str, Any]:
     from drivers.modbus.recognise import Fit, note_identity, note_readings, ranked
     from edge.cli.by_hand import modbus_profile, shipped_profiles
-    from edge.cli.session import progress, session
+    from edge.cli.session import session
 
     profiles = {which: modbus_profile(which) for which in among} or shipped_profiles()
     fits = {one: Fit(one) for one in profiles}
@@ -157,7 +156,7 @@ class _Asker:
 
 
 def _show(answer: dict[str, Any], *, show_all: bool) -> None:
-    from edge.cli.show import console
+    from edge.cli.screen import console
 
     said = {
         "identified": "it is",
@@ -166,7 +165,7 @@ def _show(answer: dict[str, Any], *, show_all: bool) -> None:
         "none": "no known profile fits",
     }
     best = answer["profiles"][0]
-    name = f" [bold]{best['name']}[/] ({best['title']})" if answer["verdict"] != "none" else ""
+    name = f" {best['name']} ({best['title']})" if answer["verdict"] != "none" else ""
     console.print(
         f"unit {answer['unit']} at {answer['at']}, {answer['requests']} requests: {said[answer['verdict']]}{name}",
         soft_wrap=True,

@@ -1,8 +1,6 @@
 """``penstock read``: what stands in the registers now, of a device of the site or of whatever answers."""
 
 import asyncio
-import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,18 +9,12 @@ from typing import Annotated, Any, Final
 import typer
 
 from edge.cli import exit_codes
+from edge.cli.options import Json, Profile, Unit
+from edge.cli.printed import print_json, remark
 from edge.cli.target import Target, takes_target
 
 BESIDE: Final = (-1, 0, 1)
 """Vendors' tables are off by one, one way or the other."""
-
-Unit = Annotated[
-    int | None, typer.Option("--unit", help="the Modbus unit, of a link or of --port or --host", min=0, max=255)
-]
-Json = Annotated[bool, typer.Option("--json", help="answer as JSON")]
-Profile = Annotated[
-    str | None, typer.Option("--profile", help="the profile (name or file) of what --port or --host leads to")
-]
 
 
 @takes_target
@@ -55,17 +47,17 @@ def read(
         from edge.cli.find import find_registers
 
         found = asyncio.run(find_registers(target, wanted.name, unit, wanted.table))
-        _print_json(found) if as_json else _show_found(found)
+        print_json(found) if as_json else _show_found(found)
         sys.exit(exit_codes.DONE if found["blocks"] else exit_codes.WRONG)
     if wanted.table is not None:
         places = BESIDE if around else (0,)
         raw = asyncio.run(_read_places(target, wanted, unit, places))
-        _print_json(raw if around else raw[0]) if as_json else _show_places(raw, wanted)
+        print_json(raw if around else raw[0]) if as_json else _show_places(raw, wanted)
         sys.exit(_code_of([answer for answer in raw if answer["offset"] == 0]))
     if around:
         raise typer.BadParameter("--around goes with a place: penstock read NAME holding 100 2 --around")
     answer = asyncio.run(_read_signals(target, wanted.name, wanted.fields, unit, profile))
-    _print_json(answer) if as_json else _show_signals(answer)
+    print_json(answer) if as_json else _show_signals(answer)
     bad = any(s["quality"] == "bad" and s["reason"] != "write-only" for s in answer["signals"])
     sys.exit(exit_codes.WRONG if bad else exit_codes.DONE)
 
@@ -187,7 +179,7 @@ def _show_signals(answer: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from edge.cli.show import console
+    from edge.cli.screen import console
 
     styles = {"good": "green", "uncertain": "yellow", "bad": "bold red"}
     console.print(
@@ -226,8 +218,7 @@ def shown_value(signal: dict[str, Any]) -> str:
 
 
 def _show_places(answers: Sequence[dict[str, Any]], wanted: Wanted) -> None:
-    from edge.cli.session import remark
-    from edge.cli.show import console
+    from edge.cli.screen import console
 
     remark(wanted.said)
     if wanted.table is not None and not wanted.said and wanted.address >= 10_000:
@@ -307,7 +298,7 @@ def _bits(answer: dict[str, Any]) -> Any:
 
 
 def _show_found(found: dict[str, Any]) -> None:
-    from edge.cli.show import console
+    from edge.cli.screen import console
 
     for block in found["blocks"]:
         many = f" to {block['last']}, {block['count']} registers" if block["count"] > 1 else ""
@@ -318,7 +309,3 @@ def _show_found(found: dict[str, Any]) -> None:
     for block in sorted(found["blocks"], key=lambda one: -one["count"])[:1]:
         place = f"{block['table']} {block['first']} {block['count']}"
         console.print(f"next: penstock decode ... {place} --expect 'what the display shows'", soft_wrap=True)
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2 if os.isatty(1) else None))

@@ -1,8 +1,6 @@
 """``penstock scan-bus``: who answers on a bus, at which speed and as which unit. It never writes."""
 
 import asyncio
-import json
-import os
 import sys
 import time
 from contextlib import nullcontext
@@ -12,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from edge.cli import exit_codes
-from edge.cli.read import Json
+from edge.cli.options import Json
+from edge.cli.printed import print_json, progress, remark
 from edge.cli.target import Target, takes_target
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def scan_bus(
         log.interrupted = True
     answer = _answer(log, summary)
     if as_json:
-        print(json.dumps(answer, ensure_ascii=False, indent=2 if os.isatty(1) else None))
+        print_json(answer)
     else:
         _show(answer)
     if log.interrupted:
@@ -91,7 +90,7 @@ async def _scan(
     from drivers.modbus.search import UNITS, Search
     from edge.cli.by_hand import shipped_profiles
     from edge.cli.direct import alone
-    from edge.cli.session import remark, running_controller
+    from edge.cli.session import running_controller
 
     running = await running_controller(target.state)
     shared = _lent(target, name, running)
@@ -180,8 +179,6 @@ class _Scanner:
         self._timings: dict[Any, Any] = {}
 
     async def run(self) -> None:
-        from edge.cli.session import progress
-
         probe: Probe | None = None
         setting = None
         try:
@@ -206,8 +203,6 @@ class _Scanner:
 
     def _announce(self) -> None:
         """Says before how long it may take: everything that stays silent costs its whole time-out."""
-        from edge.cli.session import remark
-
         tries = list(self._search.left(None))
         self._left_s = sum(self._timeout(one) for one in tries)
         remark(f"{len(tries)} requests if nobody answers, at most {duration(self._left_s)}; the likely ones first")
@@ -245,8 +240,6 @@ class _Scanner:
         return self._first
 
     def _show_progress(self, one: "Try") -> None:
-        from edge.cli.session import progress
-
         now = time.monotonic()
         if now - self._shown_at < PROGRESS_S or not sys.stderr.isatty():
             return
@@ -282,7 +275,7 @@ async def _scan_shared(
     from config.errors import DeviceError
     from drivers.modbus.search import UNITS, Search
     from edge.cli.by_hand import shipped_profiles
-    from edge.cli.session import progress, remark, session
+    from edge.cli.session import session
     from edge.cli.target import Target as Whom
 
     if name not in running["links"] or not running["links"][name]["type"].startswith("modbus"):
@@ -354,7 +347,7 @@ def _answer(log: "Log", summary: dict[str, Any]) -> dict[str, Any]:
 def _show(answer: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from edge.cli.show import console
+    from edge.cli.screen import console
 
     if answer["units"]:
         table = Table(box=None, padding=(0, 1))

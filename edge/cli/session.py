@@ -5,7 +5,6 @@ Either way the same requests are asked and answered (``edge.field``).
 
 import contextlib
 import os
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from config.site import ModbusLink, ModbusTcpLink
 from edge import rpc
 from edge.cli.by_hand import HERE, link_of, site_of_one
 from edge.cli.direct import alone, direct_field, who
+from edge.cli.printed import remark
 from edge.cli.target import Target
 from edge.field import Field
 
@@ -210,15 +210,3 @@ def _directly(field: Field) -> Asked:
             return rpc.refused("bad-request", str(error))
 
     return ask
-
-
-def remark(text: str) -> None:
-    """Says something beside the answer."""
-    if text:
-        print(text, file=sys.stderr)
-
-
-def progress(text: str) -> None:
-    """Shows how far something is, on one line of a terminal; "" takes it away."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)

@@ -4,7 +4,7 @@ import time
 from datetime import datetime
 from typing import Any, Final
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -13,8 +13,7 @@ from config.check import dispenser_limits
 from config.load import LoadedSite
 from config.units import CANONICAL
 from edge.cli.link_tables import links_view
-
-console = Console(highlight=False)
+from edge.cli.screen import console
 
 FULL_BUS: Final = 0.8
 """Share of a serial line's time from which on its polls leave too little for retries, probes and writes."""
@@ -67,9 +66,8 @@ def show_site(loaded: LoadedSite) -> None:
     """Prints what a valid site file describes, and what to think about."""
     summary = site_summary(loaded)
     links = ", ".join(f"{tag} ({kind})" for tag, kind in summary["links"].items())
-    console.print(
-        f"[green]valid[/]: site {summary['site']}, {summary['devices']} devices, {summary['signals']} signals"
-    )
+    told = f": site {summary['site']}, {summary['devices']} devices, {summary['signals']} signals"
+    console.print(Text.assemble(("valid", "green"), told))
     console.print(f"links: {links}")
     for tag, dispenser in summary["dispensers"].items():
         table = Table(title=f"{tag}: {dispenser['mode']}, {dispenser['use']}", title_justify="left", box=None)
@@ -175,7 +173,7 @@ def _dispenser(tag: str, dispenser: dict[str, Any], answer: dict[str, Any]) -> P
         unverified = Text("unverified", "yellow") if guard["limit_status"] != "verified" else Text("")
         guards.add_row(guard["parameter"], _amount(guard["value"], guard["unit"]) + age, limits, verdict, unverified)
     border = "red" if dispenser["tripped"] else "green"
-    title = f"{tag}  {dispenser['mode']}, {dispenser['use']}"
+    title = Text(f"{tag}  {dispenser['mode']}, {dispenser['use']}")
     return Panel(Group(line, guards), title=title, title_align="left", border_style=border)
 
 
@@ -256,8 +254,10 @@ def receipt_view(receipt: dict[str, Any]) -> Panel:
             f"{receipt['total_start_m3']:.3f} to {receipt['total_end_m3']:.3f} m3",
             receipt["meter"],
         )
-        return Panel(table, title=f"supply account {receipt['ledger_id']}  {receipt['subject']}", title_align="left")
-    table.add_row("delivered", f"[bold]{receipt['delivered_m3']:.3f} m3[/]", f"of {receipt['preset_m3']:g} m3 ordered")
+        title = Text(f"supply account {receipt['ledger_id']}  {receipt['subject']}")
+        return Panel(table, title=title, title_align="left", expand=False)
+    delivered = Text(f"{receipt['delivered_m3']:.3f} m3", "bold")
+    table.add_row("delivered", delivered, f"of {receipt['preset_m3']:g} m3 ordered")
     if receipt["total_start_m3"] is not None:
         table.add_row(
             "totaliser",
@@ -265,15 +265,15 @@ def receipt_view(receipt: dict[str, Any]) -> Panel:
             receipt["meter"],
         )
     table.add_row("vehicle", receipt["vehicle"] or "-", f"use {receipt['use']}")
-    ended, stop = ("complete" if receipt["complete"] else "[red]early[/]"), receipt["stop"]
+    ended, stop = (Text("complete") if receipt["complete"] else Text("early", "red")), receipt["stop"]
     while stop is not None:
         table.add_row("ended" if ended else "", ended, stop["text"])
-        ended, stop = "", stop.get("because")
+        ended, stop = Text(), stop.get("because")
     for quality in receipt["quality"]:
         shown = f"{_amount(quality['lowest'], '')} to {_amount(quality['highest'], quality['unit'])}"
         mark = "" if quality["limit_status"] == "verified" else " (unverified)"
         table.add_row(quality["parameter"], shown, f"limit {quality['limit']}{mark}")
-    title = f"receipt {receipt['ledger_id']}  order {receipt['order_id']}  {receipt['subject']}"
+    title = Text(f"receipt {receipt['ledger_id']}  order {receipt['order_id']}  {receipt['subject']}")
     return Panel(
         table,
         title=title,

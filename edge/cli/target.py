@@ -5,14 +5,14 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_type_hints
 
 import typer
 
+from edge.cli.options import DEFAULT_STATE, State
+
 if TYPE_CHECKING:
     from config.site import Baudrate
-
-DEFAULT_STATE: Final = Path("/var/lib/penstock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,7 @@ class Target:
         Path | None,
         typer.Option("--site", help="the site file; without it the controller that runs in --state is asked"),
     ] = None
-    state: Annotated[
-        Path, typer.Option("--state", help="the state directory", envvar="PENSTOCK_STATE", readable=False)
-    ] = DEFAULT_STATE
+    state: State = DEFAULT_STATE
     port: Annotated[str | None, typer.Option("--port", help="a serial port, such as /dev/ttyUSB0")] = None
     baud: Annotated[str, typer.Option("--baud", help="its speed [default: 9600]", show_default=False)] = ""
     parity: Annotated[str, typer.Option("--parity", help="N, E or O [default: N]", show_default=False)] = ""

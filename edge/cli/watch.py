@@ -1,7 +1,6 @@
 """A live view of a station in the terminal."""
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +10,9 @@ from rich.text import Text
 from config.errors import LinkError
 from edge import rpc
 from edge.cli.client import forwarder_status
-from edge.cli.show import console, status_view
+from edge.cli.printed import print_json
+from edge.cli.screen import console
+from edge.cli.show import status_view
 
 REFRESH_S: Final = 0.5
 
@@ -20,7 +21,7 @@ async def watch_station(state: Path, *, as_json: bool) -> None:
     """Shows the station until interrupted; a controller that goes away is shown as such, not an end."""
     if as_json:
         while True:
-            print(json.dumps(await _status(state), ensure_ascii=False), flush=True)
+            print_json(await _status(state), one_line=True)
             await asyncio.sleep(1.0)
     with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
         while True:

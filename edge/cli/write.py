@@ -1,8 +1,6 @@
 """``penstock write``: sets a signal of a device by hand. Confirmed, checked, read back and recorded."""
 
 import asyncio
-import json
-import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -10,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from edge.cli import exit_codes
-from edge.cli.read import Json, Profile, Unit
+from edge.cli.options import Json, Profile, Unit
+from edge.cli.printed import print_json, remark, say
 from edge.cli.target import Target, takes_target
 
 Yes = Annotated[bool, typer.Option("--yes", help="do not ask for confirmation")]
@@ -121,11 +120,11 @@ def confirm(planned: dict[str, Any], *, yes: bool) -> None:
         lines.append(f"  WARNING: {planned['warning']}")
     if yes:
         if planned.get("warning"):
-            print(f"WARNING: {planned['warning']}", file=sys.stderr)
+            remark(f"WARNING: {planned['warning']}")
         return
     if not sys.stdin.isatty():
         raise CommandRefused("nothing was sent: there is no terminal to ask for confirmation; say --yes if it is meant")
-    print("\n".join(lines), file=sys.stderr)
+    remark("\n".join(lines))
     print("write it? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes", "j", "是"):
         raise CommandRefused("nothing was sent")
@@ -134,15 +133,15 @@ def confirm(planned: dict[str, Any], *, yes: bool) -> None:
 def finish(answer: dict[str, Any], *, as_json: bool) -> None:
     """Prints how it ended, and exits so."""
     if as_json:
-        print(json.dumps(answer, ensure_ascii=False, indent=2 if os.isatty(1) else None))
+        print_json(answer)
     else:
         what = answer["signal"] or f"{answer['device']} {answer['register']}"
         if answer["outcome"] == "done":
             read = f", read back {_shown(answer['readback'], answer)}" if answer["readback"] is not None else ""
             detail = f" ({answer['detail']})" if answer["detail"] else ""
-            print(f"{what}: {_shown(answer['old'], answer)} -> {_shown(answer['new'], answer)}{read}{detail}; recorded")
+            say(f"{what}: {_shown(answer['old'], answer)} -> {_shown(answer['new'], answer)}{read}{detail}; recorded")
         else:
-            print(f"{what}: not done: {answer['detail']}; recorded", file=sys.stderr)
+            remark(f"{what}: not done: {answer['detail']}; recorded")
     sys.exit(exit_codes.DONE if answer["outcome"] == "done" else exit_codes.WRONG)
 
 
