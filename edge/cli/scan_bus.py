@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from config.errors import LinkError
 from edge.cli import exit_codes
 from edge.cli.options import Json
 from edge.cli.printed import print_json, progress, remark
@@ -113,7 +114,7 @@ async def _scan(
 
 def _lent(target: Target, name: str | None, running: dict[str, Any] | None) -> str | None:
     """The link of the running controller that is to be searched, ``None`` for a bus that is nobody's."""
-    from config.errors import DeviceError, LinkError
+    from config.errors import DeviceError
     from config.load import load_site
     from edge.cli.by_hand import link_of
     from edge.cli.session import shared_link
@@ -179,16 +180,28 @@ class _Scanner:
         self._timings: dict[Any, Any] = {}
 
     async def run(self) -> None:
+        from drivers.modbus.transport import SettingsRefused
+
         probe: Probe | None = None
         setting = None
+        refusal: LinkError | None = None
         try:
             for one in self._search:
+                if one.setting in self._log.refused:
+                    continue
                 if probe is None or one.setting != setting:
                     if probe is not None:
                         await probe.__aexit__()
-                    else:
+                        probe = None
+                    try:
+                        probe, setting = await self._open(one), one.setting
+                    except SettingsRefused as error:
+                        # The other settings may do: a pseudo-terminal has no parity, an old port no high speed.
+                        self._log.refused.append(one.setting)
+                        refusal = error
+                        continue
+                    if not self._log.asked:
                         self._announce()
-                    probe, setting = await self._open(one), one.setting
                 self._show_progress(one)
                 found = self._log.note(one, await self._ask(probe, one))
                 self._left_s -= self._timeout(one)
@@ -196,6 +209,8 @@ class _Scanner:
                     return
                 if found is not None:
                     self._left_s = sum(self._timeout(other) for other in self._search.left(one))
+            if refusal is not None and not self._log.asked:
+                raise refusal
         finally:
             progress("")
             if probe is not None:

@@ -522,6 +522,19 @@ def silent_line() -> Iterator[str]:
     os.close(slave)
 
 
+async def test_a_port_that_cannot_do_every_setting_is_searched_with_those_that_it_can(
+    silent_line: str, tmp_path: Path
+) -> None:
+    where = ("--port", silent_line, "--units", "1", "--timeout", "20 ms", "--state", tmp_path / "none")
+    done = await penstock("scan-bus", *where, "--baud", "38400", "--json")
+    assert done.code == exit_codes.WRONG, done.err
+    assert "not tried, because the port cannot be set so: 8E1 at 38400; 8O1 at 38400" in done.answer["hints"]
+    assert done.answer["requests"] > 0
+    done = await penstock("scan-bus", *where, "--baud", "38400", "--parity", "E")
+    assert done.code == exit_codes.UNREACHABLE
+    assert "this port cannot do 38400 8E1" in done.err
+
+
 async def test_a_search_that_is_broken_off_shows_what_was_found(silent_line: str, tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "edge", "scan-bus", "--port", silent_line, "--state", str(tmp_path / "none")),
