@@ -7,9 +7,9 @@ import socket
 import ssl
 import termios
 from collections.abc import Callable
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
-from pymodbus.transport.serialtransport import SerialTransport, create_serial_connection
+from pymodbus.transport.serialtransport import SerialTransport
 
 from config.errors import LinkError
 from config.site import ModbusLink, ModbusRtuLink, ModbusTcpLink, SerialLine, Tls
@@ -133,27 +133,32 @@ def _keep_alive(transport: asyncio.Transport) -> None:
             handle.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
+class _SerialPort(SerialTransport):
+    """A transport that lets go of a port that it has opened and cannot set."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, exchange: Exchange, link: ModbusRtuLink) -> None:
+        try:
+            super().__init__(loop, exchange, link.port, link.baudrate, 8, link.parity, link.stopbits, 0)
+        except BaseException:
+            opened = getattr(self, "sync_serial", None)
+            if opened is not None:
+                opened.close()
+            raise
+
+
 async def _open_serial(
     link: ModbusRtuLink, loop: asyncio.AbstractEventLoop, lost: Callable[[str], None], framing: Framing
 ) -> Exchange:
+    exchange = Exchange(framing, loop, lost, silence=line_timing(link).silence_s)
     try:
-        transport, protocol = await create_serial_connection(
-            loop,
-            lambda: Exchange(framing, loop, lost, silence=line_timing(link).silence_s),
-            link.port,
-            baudrate=link.baudrate,
-            bytesize=8,
-            parity=link.parity,
-            stopbits=link.stopbits,
-            timeout=0,
-        )
+        transport = _SerialPort(loop, exchange, link)
     except (OSError, ValueError, termios.error) as error:  # termios.error is no OSError
         raise _not_opened(link, error) from error
-    exchange = cast("Exchange", protocol)
+    loop.call_soon(transport.setup)
     try:
         await exchange.made  # the serial transport announces itself some loop steps later
         if not exchange.ended:
-            _low_latency(cast("SerialTransport", transport))
+            _low_latency(transport)
     except BaseException:
         transport.abort()
         raise

@@ -526,9 +526,10 @@ async def test_a_port_that_cannot_do_every_setting_is_searched_with_those_that_i
     silent_line: str, tmp_path: Path
 ) -> None:
     where = ("--port", silent_line, "--units", "1", "--timeout", "20 ms", "--state", tmp_path / "none")
-    done = await penstock("scan-bus", *where, "--baud", "38400", "--json")
+    done = await penstock("scan-bus", *where, "--baud", "9600,38400", "--parity", "N,E,O", "--json")
     assert done.code == exit_codes.WRONG, done.err
-    assert "not tried, because the port cannot be set so: 8E1 at 38400; 8O1 at 38400" in done.answer["hints"]
+    told = "not tried, because the port cannot be set so: 8E1 at 9600, 38400; 8O1 at 9600, 38400"
+    assert told in done.answer["hints"]
     assert done.answer["requests"] > 0
     done = await penstock("scan-bus", *where, "--baud", "38400", "--parity", "E")
     assert done.code == exit_codes.UNREACHABLE
