@@ -18,7 +18,7 @@ from config.lint import DEMAND_KINDS
 from config.load import LoadedSite
 from config.profile import ModbusProfile, ModbusSignal
 from config.sample import Value
-from config.signals import Signal, wire_place
+from config.signals import Signal, digits, wire_place
 from config.site import Link, ModbusRtuLink, ModbusTcpLink, MotorValve, OpcUaLink, Site
 from config.units import kind_of, quantity
 from drivers.modbus.command import Ask
@@ -249,6 +249,7 @@ class Field:
             "value": sample.value,
             "unit": signal.unit,
             "kind": signal.kind,
+            "digits": digits(signal),
             "quality": sample.quality.name.lower(),
             "reason": str(sample.reason),
             "error": reading.error,

@@ -212,8 +212,7 @@ def shown_value(signal: dict[str, Any]) -> str:
     if signal["kind"] == "time":
         return datetime.fromtimestamp(value).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, float):
-        # A float32 has no more digits than these; a total of whole numbers and decimals has.
-        value = f"{value:.{7 if 'float32' in signal['place'] else 10}g}"
+        value = f"{value:.{signal.get('digits', 10)}g}"
     return f"{value} {signal['unit']}".strip() if signal["unit"] != "1" else str(value)
 
 

@@ -209,6 +209,11 @@ def why_view(answer: dict[str, Any]) -> Text:
     """The chain of causes, each under the one it explains, down to the bytes on the wire."""
     text = Text()
     text.append(f"{answer['subject']}: {answer['state']}\n", "bold")
+    if answer.get("problem"):
+        for line in _problem_lines(answer["problem"]):
+            text.append(f"  {line}\n", "yellow")
+    if "status" in answer:
+        _append_status(text, answer)
     for depth, cause in enumerate(answer["causes"]):
         text.append("  " * depth + "because " + cause["text"] + "\n")
         indent = depth + 1
@@ -217,20 +222,59 @@ def why_view(answer: dict[str, Any]) -> Text:
             wire = answer["wire"].get(seen["signal"])
             when = datetime.fromtimestamp(seen["utc"]).astimezone().strftime("%H:%M:%S.%f")[:-3]
             text.append(
-                "  " * indent + f"it read {_amount(seen['value'], seen['unit'])} ({seen['reason']}) at {when}\n",
+                "  " * indent + f"it read {_amount(seen['value'], seen['unit'], 7)} ({seen['reason']}) at {when}\n",
                 "yellow",
             )
             if wire is not None:
-                unit = f" unit {wire['unit']}" if wire["unit"] is not None else ""
-                place = f"from link {wire['link']} ({wire['address']}){unit}, {wire['place']}, bytes {seen['raw']}"
-                text.append("  " * indent + place + "\n", "cyan")
+                text.append("  " * indent + f"from {_place(wire, seen)}\n", "cyan")
     if not answer["causes"]:
         for signal, wire in answer["wire"].items():
-            unit = f" unit {wire['unit']}" if wire["unit"] is not None else ""
-            text.append(
-                f"  {signal}: link {wire['link']} ({wire['address']}){unit}, {wire['place']}, bytes {wire['raw']}\n"
-            )
+            text.append(f"  {signal}: {_place(wire, wire)}\n")
     return text
+
+
+def _place(wire: dict[str, Any], read: dict[str, Any]) -> str:
+    """Where a reading came from, and what came: its bytes, or the status of a server."""
+    unit = f" unit {wire['unit']}" if wire["unit"] is not None else ""
+    came = f", status {read['status']}" if read.get("status") else f", bytes {read['raw']}" if read["raw"] else ""
+    return f"link {wire['link']} ({wire['address']}){unit}, {wire['place']}{came}"
+
+
+def _problem_lines(problem: dict[str, Any]) -> list[str]:
+    """What is wrong with a reading, since when, and what to do."""
+    since = problem["since_utc"]
+    return [
+        line
+        for line in (
+            f"since {datetime.fromtimestamp(since).astimezone().strftime('%H:%M:%S')}" if since is not None else "",
+            problem["found"],
+            f"last error: {problem['last_error']}" if problem["last_error"] else "",
+            problem["remedy"],
+        )
+        if line
+    ]
+
+
+def _append_status(text: Text, answer: dict[str, Any]) -> None:
+    """How a link or device does, and each signal that is not good."""
+    status = answer["status"]
+    where = [str(status["address"])]
+    if status.get("unit") is not None:
+        where.append(f"unit {status['unit']}")
+    if "link" in status:
+        where.insert(0, f"link {status['link']}")
+    text.append(f"  {', '.join(where)}\n")
+    if status["last_error"]:
+        text.append(f"  last error: {status['last_error']}\n", "yellow")
+    if "polls" in status:
+        figures = ("polls", "replies", "timeouts", "exceptions", "malformed", "missed")
+        text.append(f"  since the start: {', '.join(f'{status[one]} {one}' for one in figures)}\n")
+    else:
+        offline = [tag for tag, device in status["devices"].items() if not device["online"]]
+        text.append(f"  offline: {', '.join(offline) or 'none'}\n")
+    for one in answer["bad"]:
+        told = "; ".join(_problem_lines(one))
+        text.append(f"  {one['name']}: {one['reason'].replace('-', ' ')}{f' {told}' if told else ''}\n", "yellow")
 
 
 def show_receipts(receipts: list[dict[str, Any]]) -> None:
