@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from config.errors import LinkError
 from edge.cli import exit_codes
 from edge.cli.options import Json
 from edge.cli.printed import print_json, progress, remark
@@ -48,15 +49,27 @@ def scan_bus(
     wanted = parse_units(units)
     log = Log(tcp=target.host is not None and not target.rtu)
     summary: dict[str, Any] = {}
+    failure: LinkError | None = None
     try:
         asyncio.run(_scan(target, link, wanted, log, summary, first=first, thorough=thorough))
     except KeyboardInterrupt:
         log.interrupted = True
+    except LinkError as error:
+        if not log.asked:
+            raise
+        failure = error
+        log.interrupted = True
     answer = _answer(log, summary)
+    if failure is not None:
+        answer |= {"ok": False, "code": failure.code, "error": failure.message}
     if as_json:
         print_json(answer)
     else:
         _show(answer)
+    if failure is not None:
+        if not as_json:
+            remark(failure.message)
+        sys.exit(exit_codes.UNREACHABLE)
     if log.interrupted:
         sys.exit(130)
     sys.exit(exit_codes.DONE if log.found else exit_codes.WRONG)
@@ -67,13 +80,17 @@ def parse_units(text: str) -> list[int]:
     wanted: list[int] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         low, dash, high = part.partition("-")
-        if not low.isdigit() or (dash and not high.isdigit()):
+        if not _plain(low) or (dash and not _plain(high)):
             raise typer.BadParameter(f"--units '{part}': a number, or a span such as 1-32")
         begin, end = int(low), int(high) if dash else int(low)
         if not 0 <= begin <= end <= 255:
             raise typer.BadParameter(f"--units '{part}': 0 to 255, the lower number first")
         wanted += range(begin, end + 1)
     return list(dict.fromkeys(wanted))
+
+
+def _plain(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 3
 
 
 async def _scan(
@@ -113,7 +130,7 @@ async def _scan(
 
 def _lent(target: Target, name: str | None, running: dict[str, Any] | None) -> str | None:
     """The link of the running controller that is to be searched, ``None`` for a bus that is nobody's."""
-    from config.errors import DeviceError, LinkError
+    from config.errors import DeviceError
     from config.load import load_site
     from edge.cli.by_hand import link_of
     from edge.cli.session import shared_link

@@ -513,6 +513,37 @@ async def test_a_server_that_does_not_look_at_the_unit_is_seen_through(tmp_path:
     assert any("answers as every unit" in hint for hint in done.answer["hints"])
 
 
+async def test_what_was_found_before_the_link_failed_is_shown(tmp_path: Path) -> None:
+    from tests.drivers.fault_devices import Replier, Request, fault_server
+
+    async with fault_server() as server:
+
+        def up_to_the_third(request: Request, replier: Replier) -> None:
+            if request.unit < 3:
+                replier.reply(request, server.devices.answer(request))
+            else:
+                server.close()
+
+        server.devices.behave(up_to_the_third)
+        where = ("--host", "127.0.0.1", "--tcp-port", server.port, "--units", "1-9", "--state", tmp_path / "none")
+        done = await penstock("scan-bus", *where)
+    assert done.code == exit_codes.UNREACHABLE, done
+    assert "2 units found" in done.out
+    assert "(broken off)" in done.out
+    assert "cannot be reached" in done.err
+
+
+async def test_a_dead_link_is_unreachable_by_name_and_by_place(alone: Field, tmp_path: Path) -> None:
+    dead = tmp_path / "dead.yaml"
+    site = yaml.safe_load(alone.site.read_text("utf-8"))
+    del site["devices"]["RIO-1"], site["devices"]["XV-2"], site["valves"], site["pumps"]
+    site["devices"] = {"GONE": {**site["devices"]["AIT-1"], "unit": 9}, "AIT-1": site["devices"]["AIT-1"]}
+    dead.write_text(yaml.safe_dump(site), "utf-8")
+    for words in (("GONE",), ("GONE.turbidity",), ("GONE", "holding", "0", "1")):
+        done = await alone.type("read", *words, "--site", dead)
+        assert (done.code, "no reply" in done.out) == (exit_codes.UNREACHABLE, True), done
+
+
 @pytest.fixture
 def silent_line() -> Iterator[str]:
     master, slave = os.openpty()
