@@ -110,7 +110,7 @@ async def _scan(
     from edge.cli.session import running_controller
 
     running = await running_controller(target.state)
-    shared = _lent(target, name, running)
+    shared = await _lent(target, name, running)
     if shared is not None:
         assert running is not None
         await _scan_shared(target, running, shared, units, log, summary, first=first, thorough=thorough)
@@ -128,15 +128,15 @@ async def _scan(
         await _Scanner(link, search, log, first=first, all_units=not units).run()
 
 
-def _lent(target: Target, name: str | None, running: dict[str, Any] | None) -> str | None:
+async def _lent(target: Target, name: str | None, running: dict[str, Any] | None) -> str | None:
     """The link of the running controller that is to be searched, ``None`` for a bus that is nobody's."""
     from config.errors import DeviceError
     from config.load import load_site
     from edge.cli.by_hand import link_of
-    from edge.cli.session import shared_link
+    from edge.cli.same_bus import shared_link
 
     if target.by_hand:
-        return shared_link(running, link_of(_whither(target)))
+        return await shared_link(running, link_of(_whither(target)))
     if name is None:
         raise DeviceError("which bus? --port /dev/ttyUSB0, --host 10.0.0.5, or a link of the site")
     if running is None:
