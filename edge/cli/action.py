@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from edge.cli import exit_codes
-from edge.cli.options import Json, Profile, Unit
+from edge.cli.options import Json, Profile, Unit, check_words
 from edge.cli.printed import print_json, remark, say
 from edge.cli.target import Target, takes_target
 from edge.cli.write import Yes, commanded
@@ -31,6 +31,7 @@ def action(
     known = modbus_profile(profile) if profile is not None else None
     if target.by_hand and known is None:
         raise typer.BadParameter("--profile says which actions it has")
+    check_words(words or [])
     rest = list(words or [])
     name = rest.pop(0) if rest and not target.by_hand else None
     if len(rest) > 1:

@@ -31,6 +31,8 @@ CLOSE_RANKS: Final = 0.35
 MIN_WATCHED: Final = 3
 """Readings before anything can be said of how a value moves."""
 
+LONGEST_PAUSE_S: Final = 3600.0
+
 _HEX: Final = re.compile(r"(?:[0-9a-fA-F]{2})+")
 
 
@@ -50,8 +52,10 @@ def decode(
     ] = "",
     tolerance: Annotated[str, typer.Option("--tolerance", help="how far off it may be")] = "2%",
     watch: Annotated[bool, typer.Option("--watch", help="read again and again; show what moves smoothly")] = False,
-    count: Annotated[int, typer.Option("--count", help="with --watch: so many readings; 0: until Ctrl-C")] = 0,
-    every: Annotated[float, typer.Option("--every", help="with --watch: seconds between readings", min=0.05)] = 1.0,
+    count: Annotated[int, typer.Option("--count", help="with --watch: so many readings; 0: until Ctrl-C", min=0)] = 0,
+    every: Annotated[
+        float, typer.Option("--every", help="with --watch: seconds between readings", min=0.05, max=LONGEST_PAUSE_S)
+    ] = 1.0,
     name: Annotated[str, typer.Option("--name", help="the signal's name in the line for the profile")] = "value",
     table: Annotated[str, typer.Option("--table", help="with BYTES: the table they stand in")] = "holding",
     address: Annotated[str, typer.Option("--address", help="with BYTES: the address of the first register")] = "0",
@@ -64,6 +68,8 @@ def decode(
     With --expect (what the instrument's own display shows): the readings that show it, also shifted by powers of ten,
     in another unit, or as a whole number with its decimals beside it. Ends with the line for the profile.
     """
+    if not every >= 0:
+        raise typer.BadParameter("--every: seconds between readings, such as 1 or 0.5")
     shown = _displayed(expect, tolerance)
     block = _bytes(words, table, address, target)
     if block is None:

@@ -3,14 +3,27 @@
 import asyncio
 import signal
 from datetime import datetime
+from urllib.parse import urlsplit
 
 import aiomqtt
+import typer
 
 from config.errors import LinkError
 from edge.cli import exit_codes
 from edge.cli.printed import print_json
 from edge.cli.screen import console
 from edge.forwarder.receiver import Completeness, Received, listening
+
+
+def check_broker(url: str) -> None:
+    """Refuses what is no address of a broker."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme == "mqtt" and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise typer.BadParameter(f"'{url}' is no address of a broker: mqtt://host:port")
 
 
 async def listen_to(broker: str, group: str, node: str | None, count: int, *, as_json: bool) -> int:

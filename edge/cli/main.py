@@ -16,7 +16,7 @@ from edge.cli import exit_codes, opcua
 from edge.cli.action import action
 from edge.cli.decode import decode
 from edge.cli.identify import identify
-from edge.cli.options import DEFAULT_STATE, Json, State
+from edge.cli.options import DEFAULT_STATE, Json, State, TakesNegatives
 from edge.cli.printed import print_json, remark, say
 from edge.cli.profile import profile_app
 from edge.cli.read import read
@@ -33,10 +33,10 @@ app = typer.Typer(
 app.add_typer(profile_app)
 app.add_typer(opcua.app, name="opcua")
 app.command("scan-bus")(scan_bus)
-app.command()(read)
-app.command()(decode)
+app.command(cls=TakesNegatives)(read)
+app.command(cls=TakesNegatives)(decode)
 app.command()(identify)
-app.command()(write)
+app.command(cls=TakesNegatives)(write)
 app.command()(action)
 
 Site = Annotated[Path, typer.Argument(help="the site file (YAML)", show_default=False)]
@@ -54,6 +54,10 @@ def main() -> None:
         _fail(error, exit_codes.REFUSED)
     except PenstockError as error:
         _fail(error, exit_codes.WRONG)
+    except OSError as error:
+        # A file that was named and cannot be used.
+        said = error.strerror or str(error) or type(error).__name__
+        _fail(PenstockError(f"{error.filename}: {said}" if error.filename else said), exit_codes.WRONG)
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -171,7 +175,7 @@ def why(
     print_json(answer) if as_json else show_why(answer)
 
 
-@app.command()
+@app.command(cls=TakesNegatives)
 def order(
     dispenser: Annotated[str, typer.Argument(help="the dispenser, such as FILL-1")],
     volume: Annotated[str, typer.Argument(help="the volume with its unit: '8 m3' or '500 L'")],
@@ -184,10 +188,13 @@ def order(
     """Order a fill at a batch dispenser."""
     from edge.cli.show import show_receipt
 
+    volume_m3 = _quantity(volume, "volume")
+    if volume_m3 <= 0:
+        raise typer.BadParameter(f"'{volume}': the volume of an order is above 0")
     request = {
         "op": "order",
         "dispenser": dispenser,
-        "volume_m3": _quantity(volume, "volume"),
+        "volume_m3": volume_m3,
         "vehicle": vehicle,
     }
     answer = _ask(state, request | ({"order_id": order_id} if order_id else {}))
@@ -197,7 +204,7 @@ def order(
     from edge.cli.client import wait_for_receipt
 
     try:
-        receipt = asyncio.run(wait_for_receipt(state, answer["order_id"], _volume_deadline(request["volume_m3"])))
+        receipt = asyncio.run(wait_for_receipt(state, answer["order_id"], _volume_deadline(volume_m3)))
     except KeyboardInterrupt:
         remark(f"the fill goes on; 'penstock cancel {dispenser}' ends it")
         raise
@@ -217,7 +224,7 @@ def cancel(
     print_json(answer) if as_json else say(f"{dispenser}: the fill is being ended")
 
 
-@app.command()
+@app.command(cls=TakesNegatives)
 def setpoint(
     dispenser: Annotated[str, typer.Argument(help="a continuous dispenser")],
     flow: Annotated[str, typer.Argument(help="the flow with its unit: '120 m3/h'; '0 m3/h' stops")],
@@ -225,7 +232,10 @@ def setpoint(
     as_json: Json = False,
 ) -> None:
     """Give a continuous dispenser another flow set-point."""
-    answer = _ask(state, {"op": "setpoint", "dispenser": dispenser, "flow_m3h": _quantity(flow, "flow")})
+    flow_m3h = _quantity(flow, "flow")
+    if flow_m3h < 0:
+        raise typer.BadParameter(f"'{flow}': a flow is 0 (stops) or above")
+    answer = _ask(state, {"op": "setpoint", "dispenser": dispenser, "flow_m3h": flow_m3h})
     print_json(answer) if as_json else say(f"{dispenser}: set-point {flow} accepted")
 
 
@@ -262,8 +272,9 @@ def listen(
     as_json: Json = False,
 ) -> None:
     """Decode what arrives at a broker, and say at the end whether it is complete."""
-    from edge.cli.listen import listen_to
+    from edge.cli.listen import check_broker, listen_to
 
+    check_broker(broker)
     sys.exit(asyncio.run(listen_to(broker, group, node, count, as_json=as_json)))
 
 
@@ -318,9 +329,9 @@ def _quantity(text: str, kind: str) -> float:
         raise typer.BadParameter(f"'{text}' is not {error}") from error
 
 
-def _volume_deadline(volume_m3: Any) -> float:
+def _volume_deadline(volume_m3: float) -> float:
     """How long a fill of this volume may take: at 10 m3/h, and some minutes."""
-    return 300.0 + float(volume_m3) / 10 * 3600
+    return 300.0 + volume_m3 / 10 * 3600
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from edge.cli import exit_codes
-from edge.cli.options import Json, Profile, Unit
+from edge.cli.options import Json, Profile, Unit, begins_with_digit, check_words
 from edge.cli.printed import print_json, remark
 from edge.cli.target import Target, takes_target
 
@@ -58,8 +58,7 @@ def read(
         raise typer.BadParameter("--around goes with a place: penstock read NAME holding 100 2 --around")
     answer = asyncio.run(_read_signals(target, wanted.name, wanted.fields, unit, profile))
     print_json(answer) if as_json else _show_signals(answer)
-    bad = any(s["quality"] == "bad" and s["reason"] != "write-only" for s in answer["signals"])
-    sys.exit(exit_codes.WRONG if bad else exit_codes.DONE)
+    sys.exit(_code_of_signals(answer["signals"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +87,9 @@ def parse(words: Sequence[str]) -> Wanted:
 
     name: str | None = None
     fields: tuple[str, ...] = ()
+    check_words(words)
     left = list(words)
-    if left and left[0].lower() not in TABLES and not left[0][0].isdigit():
+    if left and left[0].lower() not in TABLES and not begins_with_digit(left[0]):
         name, _, field = left.pop(0).partition(".")
         fields = (field,) if field else ()
     if not left:
@@ -170,6 +170,14 @@ def _code_of(answers: Sequence[dict[str, Any]]) -> int:
     if outcomes == {"reply"}:
         return exit_codes.DONE
     return exit_codes.UNREACHABLE if outcomes & {"timeout", "lost"} else exit_codes.WRONG
+
+
+def _code_of_signals(signals: Sequence[dict[str, Any]]) -> int:
+    """Unreachable where nothing at all was answered; one bad reading among others is a bad reading."""
+    read = [signal for signal in signals if signal["reason"] != "write-only"]
+    if read and all(signal["reason"] == "no-communication" for signal in read):
+        return exit_codes.UNREACHABLE
+    return exit_codes.WRONG if any(signal["quality"] == "bad" for signal in read) else exit_codes.DONE
 
 
 # -- for people ------------------------------------------------------------------------------------------------------

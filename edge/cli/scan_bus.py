@@ -49,15 +49,27 @@ def scan_bus(
     wanted = parse_units(units)
     log = Log(tcp=target.host is not None and not target.rtu)
     summary: dict[str, Any] = {}
+    failure: LinkError | None = None
     try:
         asyncio.run(_scan(target, link, wanted, log, summary, first=first, thorough=thorough))
     except KeyboardInterrupt:
         log.interrupted = True
+    except LinkError as error:
+        if not log.asked:
+            raise
+        failure = error
+        log.interrupted = True
     answer = _answer(log, summary)
+    if failure is not None:
+        answer |= {"ok": False, "code": failure.code, "error": failure.message}
     if as_json:
         print_json(answer)
     else:
         _show(answer)
+    if failure is not None:
+        if not as_json:
+            remark(failure.message)
+        sys.exit(exit_codes.UNREACHABLE)
     if log.interrupted:
         sys.exit(130)
     sys.exit(exit_codes.DONE if log.found else exit_codes.WRONG)
@@ -68,13 +80,17 @@ def parse_units(text: str) -> list[int]:
     wanted: list[int] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         low, dash, high = part.partition("-")
-        if not low.isdigit() or (dash and not high.isdigit()):
+        if not _plain(low) or (dash and not _plain(high)):
             raise typer.BadParameter(f"--units '{part}': a number, or a span such as 1-32")
         begin, end = int(low), int(high) if dash else int(low)
         if not 0 <= begin <= end <= 255:
             raise typer.BadParameter(f"--units '{part}': 0 to 255, the lower number first")
         wanted += range(begin, end + 1)
     return list(dict.fromkeys(wanted))
+
+
+def _plain(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 3
 
 
 async def _scan(
@@ -94,7 +110,7 @@ async def _scan(
     from edge.cli.session import running_controller
 
     running = await running_controller(target.state)
-    shared = _lent(target, name, running)
+    shared = await _lent(target, name, running)
     if shared is not None:
         assert running is not None
         await _scan_shared(target, running, shared, units, log, summary, first=first, thorough=thorough)
@@ -112,15 +128,15 @@ async def _scan(
         await _Scanner(link, search, log, first=first, all_units=not units).run()
 
 
-def _lent(target: Target, name: str | None, running: dict[str, Any] | None) -> str | None:
+async def _lent(target: Target, name: str | None, running: dict[str, Any] | None) -> str | None:
     """The link of the running controller that is to be searched, ``None`` for a bus that is nobody's."""
     from config.errors import DeviceError
     from config.load import load_site
     from edge.cli.by_hand import link_of
-    from edge.cli.session import shared_link
+    from edge.cli.same_bus import shared_link
 
     if target.by_hand:
-        return shared_link(running, link_of(_whither(target)))
+        return await shared_link(running, link_of(_whither(target)))
     if name is None:
         raise DeviceError("which bus? --port /dev/ttyUSB0, --host 10.0.0.5, or a link of the site")
     if running is None:

@@ -13,11 +13,11 @@ from typing import Any, Final, Protocol
 from config.errors import CommandRefused, DeviceError, LinkError
 from config.load import LoadedSite, load_site
 from config.profile import ModbusProfile
-from config.site import ModbusLink, ModbusTcpLink
 from edge import rpc
 from edge.cli.by_hand import HERE, link_of, site_of_one
 from edge.cli.direct import alone, direct_field, who
 from edge.cli.printed import remark
+from edge.cli.same_bus import shared_link
 from edge.cli.target import Target
 from edge.field import Field
 
@@ -88,7 +88,7 @@ async def _to_unit(
 ) -> AsyncIterator[Session]:
     """The way to a unit of the port or host on the command line."""
     link = link_of(target)
-    shared = shared_link(running, link)
+    shared = await shared_link(running, link)
     if shared is not None:
         if profile is not None or writes:
             raise LinkError(f"a controller runs on this very link ({shared}): name the device as its site does")
@@ -154,20 +154,6 @@ def _check_open(state: Path) -> None:
             f"{state} is not open to you, and a controller may run there: put yourself into its group "
             f"(ls -ld {state}; mostly 'penstock'), or say another --state if this is not the gateway"
         )
-
-
-def shared_link(running: dict[str, Any] | None, link: ModbusLink) -> str | None:
-    """The link of a running controller that leads where ``link`` does."""
-    if running is None:
-        return None
-    for name, one in running["links"].items():
-        where = str(one["address"])
-        if isinstance(link, ModbusTcpLink):
-            if one["type"] == "modbus-tcp" and where.lower() == f"{link.host}:{link.port}".lower():
-                return str(name)
-        elif one["type"] == "modbus-rtu" and os.path.realpath(where.split(" ")[0]) == os.path.realpath(link.port):
-            return str(name)
-    return None
 
 
 def _found(tag: str, unit: int | None, links: list[str], devices: dict[str, str]) -> tuple[str, str | None]:

@@ -2,10 +2,11 @@
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast, get_type_hints
 
 import typer
 
@@ -13,6 +14,10 @@ from edge.cli.options import DEFAULT_STATE, State
 
 if TYPE_CHECKING:
     from config.site import Baudrate
+
+
+_BARE: Final = re.compile(r"[0-9]{1,5}(?:\.[0-9]{0,6})?")
+"""A time-out without its unit: seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +67,7 @@ class Target:
         if not self.timeout:
             return None
         try:
-            value = (
-                float(self.timeout) if self.timeout.replace(".", "", 1).isdigit() else quantity(self.timeout, "time")
-            )
+            value = float(self.timeout) if _BARE.fullmatch(self.timeout) else quantity(self.timeout, "time")
         except ValueError as error:
             raise typer.BadParameter(f"--timeout '{self.timeout}' is not {error}") from error
         if not 0.005 <= value <= 60:
@@ -75,15 +78,16 @@ class Target:
         """The speeds asked for."""
         known = (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)
         asked = [word.strip() for word in self.baud.split(",") if word.strip()]
-        wrong = [word for word in asked if not word.isdigit() or int(word) not in known]
-        if wrong or (one and len(asked) > 1):
+        wrong = [word for word in asked if word not in map(str, known)]
+        if wrong or (self.baud and not asked) or (one and len(asked) > 1):
             raise typer.BadParameter(f"--baud: {'one' if one else 'some'} of {', '.join(map(str, known))}")
         return [cast("Baudrate", int(word)) for word in asked]
 
     def parities(self, *, one: bool = False) -> list[Literal["N", "E", "O"]]:
         """The parities asked for."""
         asked = [word.strip().upper() for word in self.parity.split(",") if word.strip()]
-        if any(word not in ("N", "E", "O") for word in asked) or (one and len(asked) > 1):
+        wrong = any(word not in ("N", "E", "O") for word in asked) or (self.parity and not asked)
+        if wrong or (one and len(asked) > 1):
             raise typer.BadParameter(f"--parity: {'one' if one else 'some'} of N, E, O")
         return [cast('Literal["N", "E", "O"]', word) for word in asked]
 

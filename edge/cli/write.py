@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from edge.cli import exit_codes
-from edge.cli.options import Json, Profile, Unit
+from edge.cli.options import Json, Profile, Unit, begins_with_digit, check_words
 from edge.cli.printed import print_json, remark, say
 from edge.cli.target import Target, takes_target
 
@@ -50,8 +50,9 @@ def _request(words: list[str], *, by_hand: bool) -> tuple[str | None, dict[str, 
     """The device that the words name, and the request without it."""
     from edge.cli.read import parse
 
+    check_words(words)
     first, *rest = words
-    if first.lower() not in ("holding", "coil", "hr", "coils") and not first[0].isdigit():
+    if first.lower() not in ("holding", "coil", "hr", "coils") and not begins_with_digit(first):
         name, _, field = first.partition(".")
         if by_hand and not field:
             name, field = "", name
@@ -62,11 +63,12 @@ def _request(words: list[str], *, by_hand: bool) -> tuple[str | None, dict[str, 
         words = rest
     else:
         name = ""
-    if len(words) < 3 and not (words and words[0].isdigit() and len(words) == 2):
+    numbered = bool(words) and begins_with_digit(words[0])
+    if len(words) < (2 if numbered else 3):
         raise typer.BadParameter("NAME.SIGNAL VALUE, or NAME TABLE ADDRESS VALUES")
     from drivers.modbus.raw import number
 
-    split = 1 if words[0].isdigit() else 2
+    split = 1 if numbered else 2
     place = parse(words[:split])
     values = [_raw(word, number) for word in words[split:]]
     return name or None, {"op": "write-raw", "table": place.table, "address": place.address, "values": values}

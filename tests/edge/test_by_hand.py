@@ -244,10 +244,9 @@ async def test_the_port_of_a_running_controller_is_lent_and_not_taken(running: F
     done = await running.type("read", "--port", running.port(), "--unit", "2", "holding", "0x2600", "5")
     assert done.code == exit_codes.DONE, done.err
     assert "asked between its polls" in done.err
-    done = await running.type(
-        "read", "--host", "127.0.0.1", "--tcp-port", running.tcp_port(), "--unit", "1", "coil", "0"
-    )
-    assert "asked between its polls" in done.err
+    for host in ("127.0.0.1", "127.1", "localhost"):
+        done = await running.type("read", "--host", host, "--tcp-port", running.tcp_port(), "--unit", "1", "coil", "0")
+        assert "asked between its polls" in done.err
     done = await running.type("read", "--port", running.port(), "--unit", "2", "--profile", "yosemitech-y511")
     assert done.code == exit_codes.UNREACHABLE
     assert "name the device as its site does" in done.err
@@ -366,7 +365,37 @@ async def test_a_write_is_recorded_under_the_controllers_lock(alone: Field) -> N
     with single_instance(alone.state, "controller"):
         refused = await alone.type("write", "RIO-1.lamp", "on", "--yes", "--site", alone.site)
     assert refused.code == exit_codes.UNREACHABLE
-    assert "in use by a controller that does not answer yet, or another penstock tool" in refused.err
+    assert "in use by a controller that does not answer yet, or a tool that writes" in refused.err
+
+
+async def test_a_tool_that_watches_keeps_a_controller_out_and_no_other_tool(alone: Field) -> None:
+    watching = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "edge", "decode", "AIT-1", "holding", "0x2600", "5", "--watch", "--every", "0.05"),
+        *("--site", str(alone.site), "--state", str(alone.state)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            done = await alone.type("read", "AIT-1", "holding", "0x2600", "--site", alone.site)
+            while done.code != exit_codes.UNREACHABLE:
+                done = await alone.type("read", "AIT-1", "holding", "0x2600", "--site", alone.site)
+        # The port is one process' alone; the rest of the station is not.
+        assert "in use by another program" in done.err
+        with pytest.raises(LinkError, match="a tool has a port open"):
+            await run_controller(load_site(alone.site), alone.state)
+        written = await alone.type("write", "RIO-1.lamp", "on", "--yes", "--site", alone.site)
+        assert (written.code, written.err) == (exit_codes.DONE, "")
+        with single_instance(alone.state, "by-hand"):
+            refused = await alone.type("write", "RIO-1.lamp", "off", "--yes", "--site", alone.site)
+        assert refused.code == exit_codes.UNREACHABLE
+        assert "a tool that writes" in refused.err
+    finally:
+        watching.send_signal(signal.SIGINT)
+        out, _ = await watching.communicate()
+    assert watching.returncode == exit_codes.DONE
+    assert "times" in out.decode()
 
 
 async def test_a_valve_may_be_tried_while_no_controller_runs_and_that_is_said(alone: Field) -> None:
@@ -511,6 +540,37 @@ async def test_a_server_that_does_not_look_at_the_unit_is_seen_through(tmp_path:
     assert done.code == exit_codes.DONE
     assert done.answer["requests"] == 5
     assert any("answers as every unit" in hint for hint in done.answer["hints"])
+
+
+async def test_what_was_found_before_the_link_failed_is_shown(tmp_path: Path) -> None:
+    from tests.drivers.fault_devices import Replier, Request, fault_server
+
+    async with fault_server() as server:
+
+        def up_to_the_third(request: Request, replier: Replier) -> None:
+            if request.unit < 3:
+                replier.reply(request, server.devices.answer(request))
+            else:
+                server.close()
+
+        server.devices.behave(up_to_the_third)
+        where = ("--host", "127.0.0.1", "--tcp-port", server.port, "--units", "1-9", "--state", tmp_path / "none")
+        done = await penstock("scan-bus", *where)
+    assert done.code == exit_codes.UNREACHABLE, done
+    assert "2 units found" in done.out
+    assert "(broken off)" in done.out
+    assert "cannot be reached" in done.err
+
+
+async def test_a_dead_link_is_unreachable_by_name_and_by_place(alone: Field, tmp_path: Path) -> None:
+    dead = tmp_path / "dead.yaml"
+    site = yaml.safe_load(alone.site.read_text("utf-8"))
+    del site["devices"]["RIO-1"], site["devices"]["XV-2"], site["valves"], site["pumps"]
+    site["devices"] = {"GONE": {**site["devices"]["AIT-1"], "unit": 9}, "AIT-1": site["devices"]["AIT-1"]}
+    dead.write_text(yaml.safe_dump(site), "utf-8")
+    for words in (("GONE",), ("GONE.turbidity",), ("GONE", "holding", "0", "1")):
+        done = await alone.type("read", *words, "--site", dead)
+        assert (done.code, "no reply" in " ".join(done.out.split())) == (exit_codes.UNREACHABLE, True), done
 
 
 @pytest.fixture
