@@ -96,7 +96,10 @@ def matches(found: Iterable[Interpretation], shown: Displayed) -> list[Match]:
         key = (*match.reading[:3], None) if fraction is None else (match.reading.offset, match.value, fraction)
         if key not in best or match.rank > best[key].rank:
             best[key] = match
-    return sorted(best.values(), key=lambda match: (-match.rank, match.reading.offset))
+    # Of those that explain as much the nearest to the display.
+    return sorted(
+        best.values(), key=lambda one: (-round(one.rank, 1), abs(one.value - shown.value), one.reading.offset)
+    )
 
 
 def _same_unsigned(one: Interpretation) -> bool:

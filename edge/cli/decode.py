@@ -26,8 +26,10 @@ SHOWN: Final = 12
 SHOWN_MATCHES: Final = 5
 FAR_BEHIND: Final = 2.5
 """Decimal digits by which a match may explain less than the best and still be shown."""
-CLOSE_RANKS: Final = 0.35
+CLOSE_RANKS: Final = 1.5
 """Decimal digits by which the best match must explain more than the next one to be the one."""
+MANY_MATCHES: Final = 3
+"""So many matches on one table leave a doubt, however far they are apart."""
 MIN_WATCHED: Final = 3
 """Readings before anything can be said of how a value moves."""
 
@@ -247,8 +249,9 @@ def _movements(blocks: Sequence[Block]) -> dict[tuple[Any, ...], str]:
 
 
 def _certain(hits: "Sequence[Match]") -> bool:
-    """True when one match explains clearly more than the next that would read something else."""
-    return len(hits) == 1 or (len(hits) > 1 and hits[0].rank - hits[1].rank >= CLOSE_RANKS)
+    """True when one match explains clearly more than the next, and not many come near it."""
+    near = [hit for hit in hits if hit.rank >= hits[0].rank - FAR_BEHIND]
+    return bool(hits) and len(near) < MANY_MATCHES and all(hits[0].rank - hit.rank >= CLOSE_RANKS for hit in hits[1:])
 
 
 def _match_json(hit: "Match", block: Block, name: str, moves: dict[tuple[Any, ...], str]) -> dict[str, Any]:
@@ -346,8 +349,10 @@ def _show_matches(answer: dict[str, Any], *, show_all: bool) -> None:
     console.print(table, soft_wrap=True)
     if not answer["certain"]:
         console.print(
-            "the first two are nearly as good: read again when the display shows something else, or with --watch",
+            f"{len(near)} readings show it, some nearly as well as the first: before you trust it, decode again when the "
+            "display shows something else. Only the right one follows the display (--watch shows how each moves)",
             style="yellow",
+            soft_wrap=True,
         )
 
 
