@@ -15,6 +15,7 @@ from edge.cli import exit_codes
 from edge.cli.options import Json, Unit
 from edge.cli.printed import print_json, progress, say
 from edge.cli.read import parse
+from edge.cli.silence import silence
 from edge.cli.target import Target, takes_target
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ MIN_WATCHED: Final = 3
 
 LONGEST_PAUSE_S: Final = 3600.0
 
+_FIELD_NAME: Final = re.compile("[a-z][a-z0-9_]*")
+"""What a profile takes as the name of a signal."""
 _HEX: Final = re.compile(r"(?:[0-9a-fA-F]{2})+")
 
 
@@ -72,6 +75,8 @@ def decode(
     """
     if not every >= 0:
         raise typer.BadParameter("--every: seconds between readings, such as 1 or 0.5")
+    if not _FIELD_NAME.fullmatch(name):
+        raise typer.BadParameter(f"--name '{name}': small letters, digits and _, such as flow_rate")
     shown = _displayed(expect, tolerance)
     block = _bytes(words, table, address, target)
     if block is None:
@@ -181,7 +186,7 @@ async def _read_blocks(
                 if not blocks or failures > MIN_WATCHED:
                     what = f"{wanted.table} {wanted.address}, {wanted.count}: {answer['error']}"
                     lost = answer["outcome"] in ("timeout", "lost")
-                    raise LinkError(what) if lost else DeviceError(what)
+                    raise LinkError(f"{what}; {silence(answer)}") if lost else DeviceError(what)
             if count == 1:
                 return
             if not as_json:
@@ -349,8 +354,8 @@ def _show_matches(answer: dict[str, Any], *, show_all: bool) -> None:
     console.print(table, soft_wrap=True)
     if not answer["certain"]:
         console.print(
-            f"{len(near)} readings show it, some nearly as well as the first: before you trust it, decode again when the "
-            "display shows something else. Only the right one follows the display (--watch shows how each moves)",
+            f"{len(near)} readings show it, some nearly as well as the first: before you trust it, decode again when "
+            "the display shows something else. Only the right one follows the display (--watch shows how each moves)",
             style="yellow",
             soft_wrap=True,
         )

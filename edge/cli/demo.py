@@ -174,7 +174,10 @@ async def _outage(station: Station, console: Screen) -> None:
     waiting = _uplink(station)["waiting"]
     before = len(station.received)
     await station.relay.restore()
-    console.print(f"Cut for {time.monotonic() - began:.1f} s; {waiting} records are kept. The link is restored:")
+    console.print(
+        f"Cut for {time.monotonic() - began:.1f} s. {waiting} records are kept on disk: those of the outage, and "
+        "some of before that are kept a while although they were sent. The link is restored:"
+    )
     await station.until("the uplink is up again", lambda: _uplink(station)["connected"])
     await station.until_delivered()
     arrived = [message for message in station.received[before:] if message.sequence is not None]
@@ -185,7 +188,9 @@ async def _outage(station: Station, console: Screen) -> None:
         order == sorted(order, key=lambda pair: (pair[0] or 0, pair[1] or 0)),
         "stored data arrived out of order",
     )
-    console.print(f"{len(arrived)} records arrived in order, {len(late)} of them marked historical.")
+    console.print(
+        f"All that had not arrived has: {len(arrived)} records in order, {len(late)} of them marked historical."
+    )
 
 
 def _uplink(station: Station) -> dict[str, Any]:

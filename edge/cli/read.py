@@ -11,6 +11,7 @@ import typer
 from edge.cli import exit_codes
 from edge.cli.options import Json, Profile, Unit, begins_with_digit, check_words
 from edge.cli.printed import print_json, remark
+from edge.cli.silence import silence
 from edge.cli.target import Target, takes_target
 
 BESIDE: Final = (-1, 0, 1)
@@ -46,8 +47,10 @@ def read(
     if find:
         from edge.cli.find import find_registers
 
-        found = asyncio.run(find_registers(target, wanted.name, unit, wanted.table))
-        print_json(found) if as_json else _show_found(found)
+        found = find_registers(target, wanted.name, unit, wanted.table)
+        print_json(found) if as_json else _show_found(found, target.spelt(wanted.name, unit))
+        if found["interrupted"]:
+            sys.exit(130)
         sys.exit(exit_codes.DONE if found["blocks"] else exit_codes.WRONG)
     if wanted.table is not None:
         places = BESIDE if around else (0,)
@@ -206,6 +209,8 @@ def _show_signals(answer: dict[str, Any]) -> None:
             signal["place"] + (f"  ({signal['error']})" if signal["error"] else ""),
         )
     console.print(table, soft_wrap=True)
+    if answer["signals"] and all(signal["reason"] == "no-communication" for signal in answer["signals"]):
+        console.print(silence(answer, answer["device"]), style="yellow", soft_wrap=True)
 
 
 def shown_value(signal: dict[str, Any]) -> str:
@@ -252,7 +257,7 @@ def _show_places(answers: Sequence[dict[str, Any]], wanted: Wanted) -> None:
 
 def _advice(answer: dict[str, Any]) -> str:
     if answer["outcome"] == "timeout":
-        return ": does the unit answer at all ('penstock scan-bus')? Some say nothing to registers that they have not"
+        return f": {silence(answer)}"
     if answer.get("exception") == 2:
         return ": it has no such registers, or not all of them; try --around, fewer of them, or --find"
     if answer.get("exception") == 1:
@@ -304,7 +309,7 @@ def _bits(answer: dict[str, Any]) -> Any:
     return table
 
 
-def _show_found(found: dict[str, Any]) -> None:
+def _show_found(found: dict[str, Any], where: str) -> None:
     from edge.cli.screen import console
 
     for block in found["blocks"]:
@@ -315,4 +320,4 @@ def _show_found(found: dict[str, Any]) -> None:
     console.print(found["said"], soft_wrap=True)
     for block in sorted(found["blocks"], key=lambda one: -one["count"])[:1]:
         place = f"{block['table']} {block['first']} {block['count']}"
-        console.print(f"next: penstock decode ... {place} --expect 'what the display shows'", soft_wrap=True)
+        console.print(f"next: penstock decode {where} {place} --expect 'what the display shows'", soft_wrap=True)

@@ -1,6 +1,7 @@
 """``penstock scan-bus``: who answers on a bus, at which speed and as which unit. It never writes."""
 
 import asyncio
+import functools
 import sys
 import time
 from contextlib import nullcontext
@@ -24,9 +25,14 @@ SERIAL_TIMEOUT_S: Final = 0.2
 TCP_TIMEOUT_S: Final = 1.0
 """A gateway waits for its serial side."""
 PROGRESS_S: Final = 0.2
+_HELPS: Final = {
+    "baud": "which speeds: 9600,19200 [default: the eight from 1200 to 115200, the usual first]",
+    "parity": "which: N, E or O, or N,E,O [default: N and E]",
+}
+"""Of options that mean one setting elsewhere."""
 
 
-@takes_target
+@functools.partial(takes_target, helps=_HELPS)
 def scan_bus(
     target: Target,
     link: Annotated[
@@ -66,6 +72,7 @@ def scan_bus(
         print_json(answer)
     else:
         _show(answer)
+        _show_next(answer, target, link)
     if failure is not None:
         if not as_json:
             remark(failure.message)
@@ -398,3 +405,14 @@ def _show(answer: dict[str, Any]) -> None:
     )
     for hint in answer["hints"]:
         console.print(hint, style="yellow", highlight=False, soft_wrap=True)
+
+
+def _show_next(answer: dict[str, Any], target: Target, link: str | None) -> None:
+    """What to type next of the first unit found."""
+    from edge.cli.screen import console
+
+    for one in answer["units"][:1]:
+        baud, mode = one["setting"].split(" ") if one["setting"] else ("", "")
+        unit = one["answers_as"] or one["unit"]
+        where = target.spelt(link, unit, baud, mode[1:2])
+        console.print(f"next: penstock identify {where}", highlight=False, soft_wrap=True)

@@ -21,6 +21,8 @@ from edge.cli.same_bus import shared_link
 from edge.cli.target import Target
 from edge.field import Field
 
+HIGHEST_UNIT: Final = 247
+"""Of a serial line (MODBUS over Serial Line V1.02, 2.2)."""
 ANSWER_S: Final = 90.0
 """A command with a handshake may take as long; reading every signal of a large device at 1,200 baud too."""
 
@@ -71,15 +73,28 @@ async def session(
             raise DeviceError(f"'{tag}' is a name of a site: leave --port and --host away, or leave the name away")
         if unit is None:
             raise DeviceError("which unit? say --unit 1 ('penstock scan-bus' finds those that answer)")
+        _check_unit(target, unit)
         way = _to_unit(target, unit, profile, running, writes=writes)
     else:
         if tag is None:
             raise DeviceError(
                 "what? A device or link of a site (--site FILE, or of the controller that runs), or --port or --host"
             )
+        if unused := target.settings_said():
+            remark(f"{unused}: not used, because {tag} is asked with the settings of its site; they go with --port")
         way = _to_tag(target, tag, unit, running, writes=writes)
     async with way as opened:
         yield opened
+
+
+def _check_unit(target: Target, unit: int) -> None:
+    """Refuses units that no device of a serial line can have."""
+    if target.host is not None and not target.rtu:
+        return
+    if unit == 0:
+        raise DeviceError("unit 0 means every unit of a serial line at once, and nobody answers it: 1 to 247")
+    if unit > HIGHEST_UNIT:
+        raise DeviceError(f"unit {unit}: the numbers from 248 on are reserved on a serial line: 1 to 247")
 
 
 @contextlib.asynccontextmanager
@@ -93,6 +108,9 @@ async def _to_unit(
         if profile is not None or writes:
             raise LinkError(f"a controller runs on this very link ({shared}): name the device as its site does")
         remark(f"this is link {shared} of the controller that runs in {target.state}; it is asked between its polls")
+        if unused := target.settings_said():
+            at = running["links"][shared]["address"] if running is not None else shared
+            remark(f"{unused}: not used, because the controller's own settings hold ({at})")
         yield Session(_through(target.state), True, shared, None, unit)
         return
     if writes and running is not None:

@@ -1,12 +1,13 @@
 """Where a tool is pointed, as options: a device or link of a site, or a port or host."""
 
+import copy
 import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast, get_args, get_type_hints
 
 import typer
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from config.site import Baudrate
 
 
+MODBUS_PORT: Final = 502
+"""Where Modbus TCP servers listen (MODBUS Messaging on TCP/IP V1.0b)."""
 _BARE: Final = re.compile(r"[0-9]{1,5}(?:\.[0-9]{0,6})?")
 """A time-out without its unit: seconds."""
 
@@ -35,7 +38,7 @@ class Target:
     stopbits: Annotated[int, typer.Option("--stopbits", help="1 or 2")] = 1
     echo: Annotated[bool, typer.Option("--echo", help="the adapter hears what it sends")] = False
     host: Annotated[str | None, typer.Option("--host", help="a Modbus TCP server, gateway or converter")] = None
-    tcp_port: Annotated[int, typer.Option("--tcp-port", help="its port")] = 502
+    tcp_port: Annotated[int, typer.Option("--tcp-port", help="its port")] = MODBUS_PORT
     rtu: Annotated[bool, typer.Option("--rtu", help="serial frames over TCP: a converter that only passes them on")] = (
         False
     )
@@ -57,8 +60,32 @@ class Target:
         serial = self.baud or self.parity or self.stopbits != 1 or self.echo
         if self.host is not None and serial:
             raise typer.BadParameter("--baud, --parity, --stopbits and --echo go with --port")
-        if self.port is not None and (self.rtu or self.tcp_port != 502):
+        if self.port is not None and (self.rtu or self.tcp_port != MODBUS_PORT):
             raise typer.BadParameter("--rtu and --tcp-port go with --host")
+
+    def settings_said(self) -> str:
+        """The options given that set a serial port; "" for none."""
+        given = {"--baud": self.baud, "--parity": self.parity, "--stopbits": self.stopbits != 1, "--echo": self.echo}
+        return ", ".join(option for option, value in given.items() if value)
+
+    def spelt(self, name: str | None, unit: int | None, baud: str = "", parity: str = "") -> str:
+        """The words that lead here again, for a line to type next; ``baud`` and ``parity`` where they were found."""
+        baud, parity = baud or self.baud, parity or self.parity
+        words = [
+            *([name] if name is not None else []),
+            *([f"--site {self.site}"] if self.site is not None else []),
+            *([f"--state {self.state}"] if self.state != DEFAULT_STATE and not self.by_hand else []),
+            *([f"--port {self.port}"] if self.port is not None else []),
+            *([f"--baud {baud}"] if baud and self.port is not None else []),
+            *([f"--parity {parity}"] if parity and self.port is not None else []),
+            *([f"--stopbits {self.stopbits}"] if self.stopbits != 1 else []),
+            *(["--echo"] if self.echo else []),
+            *([f"--host {self.host}"] if self.host is not None else []),
+            *([f"--tcp-port {self.tcp_port}"] if self.tcp_port != MODBUS_PORT else []),
+            *(["--rtu"] if self.rtu else []),
+            *([f"--unit {unit}"] if unit is not None else []),
+        ]
+        return " ".join(words)
 
     def seconds(self) -> float | None:
         """The time-out asked for, in seconds."""
@@ -95,8 +122,17 @@ class Target:
 Command = Callable[..., None]
 
 
-def takes_target(command: Command) -> Command:
-    """Gives a command the options of a target, as its parameter ``target``."""
+def _saying(option: Any, text: str) -> Any:
+    other = copy.copy(option)
+    other.help = text
+    return other
+
+
+def takes_target(command: Command, helps: Mapping[str, str] = {}) -> Command:
+    """Gives a command the options of a target, as its parameter ``target``.
+
+    ``helps``: what some of them mean to this command, where that is something else.
+    """
 
     @functools.wraps(command)
     def with_target(**arguments: Any) -> None:
@@ -105,6 +141,9 @@ def takes_target(command: Command) -> Command:
         command(target=target, **arguments)
 
     hints = get_type_hints(Target, include_extras=True)
+    for name, text in helps.items():
+        kind, option = get_args(hints[name])
+        hints[name] = Annotated[kind, _saying(option, text)]
     own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "target"]
     options = [
         inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import pty
+import re
 import signal
 import sys
 import tty
@@ -580,6 +581,97 @@ def silent_line() -> Iterator[str]:
     yield os.ttyname(slave)
     os.close(master)
     os.close(slave)
+
+
+async def test_silence_says_how_it_was_asked_and_what_to_try(silent_line: str, tmp_path: Path) -> None:
+    where = (
+        "--port",
+        silent_line,
+        "--baud",
+        "19200",
+        "--unit",
+        "7",
+        "--timeout",
+        "10 ms",
+        "--state",
+        tmp_path / "none",
+    )
+    asked = f"unit 7 at {silent_line} 19200 8N1 does not answer"
+    for words in (("read", "holding", "0"), ("read", "--find"), ("identify",), ("decode", "holding", "0", "2")):
+        done = await penstock(*words, *where)
+        assert done.code == exit_codes.UNREACHABLE, words
+        told = " ".join((done.out + done.err).split())
+        assert asked in told, words
+        assert "are speed, parity and unit (in its menu) these?" in told
+        assert f"'penstock scan-bus --port {silent_line}' tries others" in told
+    (tmp_path / "site.yaml").write_text(
+        f"site: {{id: silent}}\nlinks:\n  bus: {{type: modbus-rtu, port: {silent_line}, timeout: 10 ms}}\n"
+        "devices:\n  AIT-1: {link: bus, unit: 7, profile: yosemitech-y511}\n",
+        "utf-8",
+    )
+    done = await penstock("read", "AIT-1", "--site", tmp_path / "site.yaml", "--state", tmp_path / "none")
+    assert f"unit 7 at {silent_line} 9600 8N1 does not answer" in done.out
+    assert "(in the site file and in its menu)" in done.out
+
+
+@pytest.mark.parametrize(("unit", "told"), [("0", "every unit of a serial line"), ("248", "reserved on a serial line")])
+async def test_a_unit_that_no_device_can_be_is_refused_with_the_reason(
+    silent_line: str, tmp_path: Path, unit: str, told: str
+) -> None:
+    where = ("--port", silent_line, "--unit", unit, "--state", tmp_path / "none")
+    done = await penstock("read", "holding", "0", *where)
+    assert done.code == exit_codes.WRONG
+    assert told in done.err
+
+
+async def test_settings_that_are_not_used_are_said_to_be(running: Field) -> None:
+    where = ("--port", running.port(), "--baud", "9600", "--unit", "2")
+    done = await running.type("read", *where, "holding", "0x2600", "5")
+    assert done.code == exit_codes.DONE
+    assert "--baud: not used, because the controller's own settings hold" in done.err
+    assert "19200 8N1" in done.err
+    done = await running.type("read", "AIT-1", "--baud", "9600")
+    assert "--baud: not used, because AIT-1 is asked with the settings of its site" in done.err
+
+
+async def test_a_search_ends_with_what_to_type_next(alone: Field) -> None:
+    where = ("--port", alone.port(), "--baud", "19200", "--parity", "N", "--units", "2", "--timeout", "100 ms")
+    done = await alone.type("scan-bus", *where)
+    assert (
+        done.out.splitlines()[-1] == f"next: penstock identify --port {alone.port()} --baud 19200 --parity N --unit 2"
+    )
+    server = ("--host", "127.0.0.1", "--tcp-port", alone.tcp_port())
+    done = await alone.type("scan-bus", *server, "--units", "1", "--timeout", "200 ms")
+    port = f"--tcp-port {alone.tcp_port()}"
+    assert done.out.splitlines()[-1] == f"next: penstock identify --host 127.0.0.1 {port} --unit 1"
+
+
+@pytest.mark.parametrize(("words", "told"), [(("read", "--find"), "holding "), (("identify",), "broken off; so far")])
+async def test_a_tool_that_is_broken_off_shows_what_it_knows(
+    alone: Field, words: tuple[str, ...], told: str, tmp_path: Path
+) -> None:
+    keyboard, terminal = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "edge", *words, "--port", alone.port(), "--baud", "19200", "--unit", "2"),
+        *("--state", str(tmp_path / "none")),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=terminal,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    os.close(terminal)
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(keyboard, "rb", 0))
+    shown = b""
+    async with asyncio.timeout(DEADLINE_S):
+        # Its progress tells when something has been asked, and found.
+        while not re.search(rb"holding: [1-9]\d* of .* [1-9]\d* registers found|[1-9]\d* requests", shown):
+            shown += await reader.read(200)
+        process.send_signal(signal.SIGINT)
+        out, _ = await process.communicate()
+    assert process.returncode == 130
+    assert told in out.decode()
+    assert "broken off" in out.decode()
 
 
 async def test_a_port_that_cannot_do_every_setting_is_searched_with_those_that_it_can(

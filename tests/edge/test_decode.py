@@ -5,6 +5,7 @@ import struct
 import pytest
 
 from drivers.modbus.displayed import displayed
+from edge.cli import exit_codes
 from edge.cli.decode import Block, decoded, payload
 from edge.cli.scan_bus import duration, parse_units
 from tests.edge.typed import penstock
@@ -77,6 +78,12 @@ def test_of_equals_the_nearest_to_the_display_comes_first() -> None:
     # Both are read as float32 in the same order; the display shows the second.
     near = Block("holding", 0, struct.pack(">ff", 25.041234, 25.021234), "")
     assert decoded([near], displayed("25.0"), "x")["matches"][0]["address"] == 2
+
+
+async def test_a_name_that_no_profile_takes_is_refused() -> None:
+    done = await penstock("decode", "41 C8 00 00", "--name", "flow rate")
+    assert done.code == exit_codes.USAGE
+    assert "small letters, digits and _" in done.err
 
 
 def test_units_are_named_one_by_one_or_in_spans() -> None:
