@@ -396,8 +396,13 @@ class Field:
             raise _Refused("unknown-name", f"there is no device '{tag}'; this site has {', '.join(site.devices)}")
         settings, profile = site.devices[tag], self._loaded.profiles[tag]
         if not isinstance(profile, ModbusProfile):
-            why = f"{tag} is an OPC UA server; 'penstock why {tag}.SIGNAL' shows its values"
-            raise _Refused("refused", f"{why}, and only Modbus devices are read and written by hand")
+            field = next(iter(profile.signals))
+            raise _Refused(
+                "refused",
+                f"{tag} stands on an OPC UA server, and only Modbus devices are read and written by hand: "
+                f"'penstock why {tag}' and 'penstock why {tag}.{field}' show what the controller reads, "
+                f"'penstock opcua browse SITE {settings.link} --values' what the server has",
+            )
         assert settings.unit is not None
         signals = self._loaded.signals.by_device[tag]
         reader = DeviceReader(signals, profile, ZoneInfo(site.site.timezone))

@@ -129,7 +129,11 @@ async def direct_field(loaded: LoadedSite, link: str, state: Path | None) -> Asy
 def _modbus(loaded: LoadedSite, link: str) -> ModbusLink:
     settings = loaded.site.links[link]
     if settings.type == "opcua":
-        raise LinkError(f"link {link} is an OPC UA session: only Modbus links are read and written by hand")
+        raise LinkError(
+            f"link {link} is an OPC UA session, and only Modbus links are read and written by hand: "
+            f"'penstock opcua browse SITE {link} --values' shows what its server has, 'penstock why DEVICE' what a "
+            "running controller reads"
+        )
     return settings
 
 

@@ -130,6 +130,7 @@ class Requests:
             "boot": controller.store.boot,
             "pid": os.getpid(),
             "utc": controller.now().utc,
+            "signals": controller.loaded.signals.field_count,
             "links": {driver.name: self._link(driver.name) for driver in controller.drivers},
             "dispensers": {unit.tag: self._dispenser(i) for i, unit in enumerate(controller.program.dispensers)},
             "valves": {
@@ -244,6 +245,8 @@ class Requests:
             signal.name: {
                 "value": sample.value,
                 "unit": signal.unit,
+                "kind": signal.kind,
+                "digits": digits(signal),
                 "quality": sample.quality.name.lower(),
                 "reason": str(sample.reason),
                 "flag": hj212_flag(sample.reason),

@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import io
+import os
 import struct
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +13,14 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import yaml
+from rich.console import Console
 
 from config.errors import LinkError
 from config.load import load_site
 from drivers.modbus.unjudged import number_in
 from edge import rpc
 from edge.cli import exit_codes
+from edge.cli.values import values_view
 from edge.controller.process import run_controller
 from tests.drivers.fault_devices import FaultServer, fault_server
 from tests.drivers.opcua_plc import URI, plc
@@ -24,6 +29,7 @@ from tests.edge.typed import penstock
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+ROOT = Path(__file__).parents[2]
 DEADLINE_S = 20.0
 METER = {
     "protocol": "modbus",
@@ -75,7 +81,7 @@ class Running:
     async def told(self, name: str) -> str:
         done = await penstock("why", name, "--state", self.state)
         assert done.code == exit_codes.DONE, done.err
-        return done.out
+        return " ".join(done.out.split())
 
     async def settled(self) -> None:
         """Every signal has been read or given up."""
@@ -203,6 +209,39 @@ async def test_an_opcua_status_is_named_and_counted(running: Running) -> None:
     device = (await running.ask("status"))["links"]["plc"]["devices"]["PLC-1"]
     assert device["last_error"] == "1 of 2 signals bad: misspelt 80340000 (BadNodeIdUnknown)"
     assert device["bad_signals"] == ["PLC-1.misspelt"]
+
+
+async def test_a_read_of_an_opcua_device_says_what_to_do_instead(running: Running, tmp_path: Path) -> None:
+    done = await penstock("read", "PLC-1", "--state", running.state)
+    assert done.code == exit_codes.REFUSED
+    assert "'penstock why PLC-1'" in done.err
+    site = running.state.parent / "site.yaml"
+    done = await penstock("read", "PLC-1", "--site", site, "--state", tmp_path / "none")
+    assert done.code == exit_codes.UNREACHABLE
+    assert "penstock opcua browse SITE plc --values" in done.err
+
+
+async def test_a_watch_shows_the_values_of_every_device(running: Running) -> None:
+    screen = Console(width=80, record=True, file=io.StringIO())
+    screen.print(values_view(await running.ask("image")))
+    told = screen.export_text()
+    assert all(len(line.rstrip()) <= 80 for line in told.splitlines())
+    for text in ("FIT-1\n", "flow 46.69 m3/h", "total 10260.123 m3", "spoilt bad out of range", "PLC-1\n", "level 250"):
+        assert text in told
+    assert "comm_" not in told
+    assert "connected" not in told
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "edge", "watch", "--state", str(running.state)),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "FORCE_COLOR": "1", "COLUMNS": "80"},
+    )
+    assert process.stdout is not None
+    shown = b""
+    async with asyncio.timeout(DEADLINE_S):
+        while b"46.69 m3/h" not in shown:
+            shown += await process.stdout.read(4096)
+    process.terminate()
+    await process.wait()
 
 
 async def test_an_unknown_name_leads_to_those_there_are(running: Running) -> None:
