@@ -38,7 +38,7 @@ def identify(
     if as_json:
         print_json(answer)
     else:
-        _show(answer, show_all=show_all)
+        _show(answer, target.spelt(name, unit), show_all=show_all)
     if answer["interrupted"]:
         sys.exit(130)
     sys.exit(exit_codes.DONE if answer["verdict"] != "none" else exit_codes.WRONG)
@@ -173,7 +173,7 @@ class _Asker:
         return result
 
 
-def _show(answer: dict[str, Any], *, show_all: bool) -> None:
+def _show(answer: dict[str, Any], where: str, *, show_all: bool) -> None:
     from edge.cli.screen import console
 
     said = {
@@ -199,5 +199,6 @@ def _show(answer: dict[str, Any], *, show_all: bool) -> None:
         return
     if answer["verdict"] == "none":
         console.print("a profile of its own: docs/drivers.md, 'An instrument that has no profile'", soft_wrap=True)
+        console.print(f"next: penstock read {where} --find", soft_wrap=True)
     elif answer["verdict"] != "identified":
         console.print("compare with the display: penstock read ... --profile NAME", soft_wrap=True)

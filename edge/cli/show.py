@@ -230,6 +230,7 @@ def why_view(answer: dict[str, Any]) -> Text:
     if not answer["causes"]:
         for signal, wire in answer["wire"].items():
             text.append(f"  {signal}: {_place(wire, wire)}\n")
+    text.rstrip()
     return text
 
 
