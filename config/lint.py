@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Final, Literal
 
-from config.encoding import REGISTERS, Encoding
+from config.encoding import NUMBERS, REGISTERS, Encoding, Table
 from config.profile import ModbusProfile, ModbusSignal, OpcUaProfile, OpcUaSignal, Verified
 from config.sample import Quality, Reason, quality_of
 from config.units import unit
@@ -23,6 +23,8 @@ UNMEASURED_KINDS: Final = frozenset({"count", "time", "volume", "energy"})
 """Kinds of quantity that need no range: counts, settings in seconds, and totals that only grow."""
 DEMAND_KINDS: Final = frozenset({"ratio", "frequency", "flow"})
 """Kinds of quantity in which actuators are told what to do."""
+MANUAL_NUMBERS: Final = {Table.INPUT: (30001, 39999), Table.HOLDING: (40001, 49999)}
+"""How manuals that count from 1 and put the table before it number registers."""
 SLOW_S: Final = 600.0
 """What is read more rarely than every ten minutes is a setting, not a measurement."""
 
@@ -47,8 +49,27 @@ def lint(profile: ModbusProfile | OpcUaProfile) -> list[Remark]:
     if isinstance(profile, ModbusProfile):
         remarks += _map(profile)
         remarks += _holes(profile)
+        remarks += _as_in_a_manual(profile)
         remarks += _overlaps(profile)
     return sorted(remarks, key=lambda remark: LEVELS.index(remark.level))
+
+
+def _as_in_a_manual(profile: ModbusProfile) -> Iterator[Remark]:
+    """Addresses as manuals number them (4xxxx, 3xxxx), and numbers of several registers whose order nobody has said."""
+    for table, (first, last) in MANUAL_NUMBERS.items():
+        names = [name for name, signal in profile.signals.items() if signal.table is table]
+        addresses = [profile.signals[name].address for name in names]
+        if addresses and all(first <= address <= last for address in addresses):
+            text = (
+                f"address {addresses[0]} looks like a manual's number, counted from {first}: then it is {table} "
+                f"{addresses[0] - first} on the wire; take {first - profile.base} off every {table} address"
+            )
+            yield Remark("warning", "manual-number", names[0], text)
+    for name, signal in profile.signals.items():
+        wide = signal.table in MANUAL_NUMBERS and signal.type in NUMBERS and REGISTERS[signal.type] > 1
+        if wide and "order" not in signal.model_fields_set:
+            text = f"{signal.type} without order: taken as ABCD; say so (order: ABCD) when you have seen it"
+            yield Remark("info", "no-order", name, text)
 
 
 def _head(profile: ModbusProfile | OpcUaProfile) -> Iterator[Remark]:

@@ -168,7 +168,23 @@ def wire_place(signal: Signal, base: int) -> str:
     wide = definition.table not in BIT_TABLES and REGISTERS[definition.type] > 1
     order = f" {definition.order}" if wide and definition.type is not Encoding.STRING else ""
     bit = f" bit {definition.bit}" if definition.bit is not None else ""
-    return f"{definition.table} {definition.address - base}{bit} {definition.type}{order}"
+    parts = "".join(
+        f" + {part.address - base} {part.type}" + (f" x {part.scale:g}" if part.scale != 1 else "")
+        for part in definition.parts
+    )
+    return f"{definition.table} {definition.address - base}{bit} {definition.type}{order}{parts}"
+
+
+def digits(signal: Signal) -> int:
+    """How many digits of its values mean something: a float32 has seven, a total of whole numbers and decimals more."""
+    definition = signal.definition
+    single = isinstance(definition, ModbusSignal) and definition.type is Encoding.FLOAT32 and not definition.parts
+    return 7 if single else 10
+
+
+def figure(value: float, symbol: str, shown: int) -> str:
+    """A number with its unit as a display has it: ``10260.123 m3``; ``shown`` digits of it."""
+    return f"{value:.{shown}g} {symbol}" if symbol not in ("", "1") else f"{value:.{shown}g}"
 
 
 def profile_base(profile: Profile) -> int:

@@ -7,6 +7,7 @@ there on every quantity of a kind has the same unit. Limits and settings are wri
 
 import math
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
@@ -107,21 +108,34 @@ _UNITS: Final[dict[str, Unit]] = {
 }
 
 _ALIASES: Final[dict[str, str]] = {
-    "m³/h": "m3/h",
-    "m³/s": "m3/s",
-    "m³": "m3",
     "°C": "degC",
     "°F": "degF",
-    "µS/cm": "uS/cm",
-    "Ω": "Ohm",
-    "kΩ": "kOhm",
+    "\N{GREEK SMALL LETTER MU}S/cm": "uS/cm",
+    "\N{GREEK SMALL LETTER MU}g/L": "ug/L",
+    "\N{GREEK CAPITAL LETTER OMEGA}": "Ohm",
+    "k\N{GREEK CAPITAL LETTER OMEGA}": "kOhm",
+    "l": "L",
+    "l/s": "L/s",
+    "l/min": "L/min",
+    "l/h": "L/h",
+    "mg/l": "mg/L",
+    "g/l": "g/L",
+    "立方米": "m3",
+    "立方米/小时": "m3/h",
+    "立方米/时": "m3/h",
+    "升": "L",
+    "升/秒": "L/s",
+    "升/分": "L/min",
+    "毫克/升": "mg/L",
 }
+"""Other spellings, in the compatibility form of Unicode (NFKC), in which ``m³`` is ``m3`` and ``℃`` is ``°C``."""
 _QUANTITY: Final = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(\S*)\s*")
 
 
 def unit(symbol: str) -> Unit:
     """The unit of a symbol. Raises ``ValueError`` that lists the known symbols for an unknown one."""
-    known = _UNITS.get(_ALIASES.get(symbol, symbol))
+    spelt = unicodedata.normalize("NFKC", symbol)
+    known = _UNITS.get(_ALIASES.get(spelt, spelt))
     if known is None:
         raise ValueError(f"a known unit ({', '.join(_UNITS)})")
     return known

@@ -215,7 +215,9 @@ def amount(value: float, unit: str) -> str:
     """A figure for a person: ``12.4 NTU``, ``90 s``, ``1.5 h``."""
     if unit == "s" and value >= 5400:
         return f"{value / 3600:.1f} h"
-    return f"{value:.4g} {unit}" if unit else f"{value:.4g}"
+    # A total has the digits of its display, never an exponent.
+    digits = 4 if abs(value) < 1e4 else 10
+    return f"{value:.{digits}g} {unit}" if unit else f"{value:.{digits}g}"
 
 
 def reason_text(sample: Sample) -> str:

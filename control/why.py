@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from config.sample import Sample
+from config.sample import Sample, Value
 from control.batch import BatchState
-from control.cause import Cause, amount, chain, reason_text, sentence
+from control.cause import Cause, chain, reason_text, sentence
 from control.instant import Instant
 from control.program import Program
 from control.protect import permission
@@ -21,8 +21,13 @@ class Answer:
     causes: tuple[Cause, ...]
 
 
-def why(program: Program, state: ScanState, image: tuple[Sample, ...], name: str, now: Instant) -> Answer | None:
-    """The answer for an actuator, a dispenser or a signal; ``None`` for a name there is none of."""
+def why(
+    program: Program, state: ScanState, image: tuple[Sample, ...], name: str, now: Instant, digits: int = 10
+) -> Answer | None:
+    """The answer for an actuator, a dispenser or a signal, whose number has ``digits`` that mean something.
+
+    ``None`` for a name there is none of.
+    """
     for demand in state.outputs:
         if demand.tag == name:
             valve = any(v.tag == name for v in program.valves)
@@ -32,7 +37,7 @@ def why(program: Program, state: ScanState, image: tuple[Sample, ...], name: str
     if index is not None:
         return _dispenser(program, state, index)
     if name in program.signal_names:
-        return _signal(program, image, program.signal_names.index(name), now)
+        return _signal(program, image, program.signal_names.index(name), now, digits)
     return None
 
 
@@ -55,13 +60,23 @@ def _dispenser(program: Program, state: ScanState, index: int) -> Answer:
     return Answer(unit.tag, f"{text}; ready" if ready else text, tuple(chain(demand.cause)))
 
 
-def _signal(program: Program, image: tuple[Sample, ...], index: int, now: Instant) -> Answer:
+def _signal(program: Program, image: tuple[Sample, ...], index: int, now: Instant, digits: int) -> Answer:
     sample = image[index]
-    value = amount(sample.value, program.units[index]) if isinstance(sample.value, float) else str(sample.value)
-    age = f", received {now.mono - sample.received:.1f} s ago" if sample.received > float("-inf") else ""
     quality = sample.quality.name.lower()
     reason = "" if sample.good else f" ({reason_text(sample)})"
+    if sample.value is None:
+        return Answer(program.signal_names[index], f"no value: {quality}{reason}", ())
+    value = _reading(sample.value, program.units[index], digits)
+    age = f", received {now.mono - sample.received:.1f} s ago" if sample.received > float("-inf") else ""
     return Answer(program.signal_names[index], f"{value}, {quality}{reason}{age}", ())
+
+
+def _reading(value: Value, unit: str, digits: int) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if not isinstance(value, int | float):
+        return str(value)
+    return f"{value:.{digits}g} {unit}" if unit not in ("", "1") else f"{value:.{digits}g}"
 
 
 def to_json(answer: Answer) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from config.lint import DEMAND_KINDS
 from config.load import LoadedSite
 from config.profile import ModbusProfile, ModbusSignal
 from config.sample import Value
-from config.signals import Signal, wire_place
+from config.signals import Signal, digits, wire_place
 from config.site import Link, ModbusRtuLink, ModbusTcpLink, MotorValve, OpcUaLink, Site
 from config.units import kind_of, quantity
 from drivers.modbus.command import Ask
@@ -249,6 +249,7 @@ class Field:
             "value": sample.value,
             "unit": signal.unit,
             "kind": signal.kind,
+            "digits": digits(signal),
             "quality": sample.quality.name.lower(),
             "reason": str(sample.reason),
             "error": reading.error,
@@ -395,8 +396,13 @@ class Field:
             raise _Refused("unknown-name", f"there is no device '{tag}'; this site has {', '.join(site.devices)}")
         settings, profile = site.devices[tag], self._loaded.profiles[tag]
         if not isinstance(profile, ModbusProfile):
-            why = f"{tag} is an OPC UA server; 'penstock why {tag}.SIGNAL' shows its values"
-            raise _Refused("refused", f"{why}, and only Modbus devices are read and written by hand")
+            field = next(iter(profile.signals))
+            raise _Refused(
+                "refused",
+                f"{tag} stands on an OPC UA server, and only Modbus devices are read and written by hand: "
+                f"'penstock why {tag}' and 'penstock why {tag}.{field}' show what the controller reads, "
+                f"'penstock opcua browse SITE {settings.link} --values' what the server has",
+            )
         assert settings.unit is not None
         signals = self._loaded.signals.by_device[tag]
         reader = DeviceReader(signals, profile, ZoneInfo(site.site.timezone))

@@ -28,6 +28,8 @@ MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
 MAX_CONNECTIONS: Final = 32
 """More at once are refused: a CLI, a forwarder and a few viewers need ten."""
 IDLE_TIMEOUT_S: Final = 300.0
+MAX_OP_SHOWN: Final = 50
+"""Characters of an 'op' that go into the log."""
 _SUN_PATH_BYTES: Final = 107
 
 Handler = Callable[[dict[str, Any], str], Awaitable[dict[str, Any]]]
@@ -134,7 +136,16 @@ async def _answer(line: bytes, handler: Handler, user: str) -> dict[str, Any]:
         return refused("bad-request", "a request that is not JSON")
     if not isinstance(request, dict) or not isinstance(request.get("op"), str):
         return refused("bad-request", "a request must be a JSON object with a text 'op'")
-    return await handler(request, user)
+    try:
+        return await handler(request, user)
+    except Exception as error:
+        # An error of ours: whoever asked must hear of it, and the next request must not suffer.
+        log.exception("a request failed", op=request["op"][:MAX_OP_SHOWN], user=user)
+        return refused(
+            "internal-error",
+            f"the controller could not answer this: {type(error).__name__}: {error}. It is an error of Penstock, not "
+            "of the request: report it with the controller's log",
+        )
 
 
 def _send(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:

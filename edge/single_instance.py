@@ -10,8 +10,10 @@ from config.errors import LinkError, StoreError
 
 
 @contextlib.contextmanager
-def single_instance(state_dir: Path, name: str) -> Iterator[None]:
+def single_instance(state_dir: Path, name: str, *, shared: bool = False) -> Iterator[None]:
     """Holds ``<name>.lock`` in ``state_dir``, which is made if need be. The kernel lets go of it with the process.
+
+    ``shared``: beside others that hold it so, and against one that wants it alone.
 
     Raises ``LinkError`` when another process holds it, ``StoreError`` when the directory cannot be used.
     """
@@ -22,10 +24,11 @@ def single_instance(state_dir: Path, name: str) -> Iterator[None]:
         raise StoreError(f"the state directory {state_dir} cannot be used: {error.strerror}") from error
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise LinkError(
-                f"another {name} already runs in {state_dir}; stop it first or choose another --state"
+                f"another {name} already runs in {state_dir}, or a tool has a port open there; end it first or choose "
+                "another --state"
             ) from error
         yield
     finally:

@@ -93,6 +93,10 @@ def raw_slice(definition: ModbusSignal, around: Around) -> slice:
     return slice(at, at + 2 * definition.registers)
 
 
+def _raw_parts(definition: ModbusSignal, around: Around) -> list[slice]:
+    return [slice(place.at, place.end) for place in _part_places(definition, around)]
+
+
 # -- everything else -------------------------------------------------------------------------------------------------
 
 
@@ -203,7 +207,7 @@ def _code_decoder(signal: Signal, around: Around, places: Mapping[Place, int]) -
 def number_decoder(signal: Signal, around: Around, places: Mapping[Place, int]) -> Decode:
     """What makes a sample of a number with everything that its profile binds to it."""
     definition = modbus(signal)
-    raw_place = raw_slice(definition, around)
+    raw_place, raw_parts = raw_slice(definition, around), _raw_parts(definition, around)
     read = total(definition, around, places)
     quality = _quality(definition, around, places)
     measure = _measure(signal, around.parameters)
@@ -215,6 +219,8 @@ def number_decoder(signal: Signal, around: Around, places: Mapping[Place, int]) 
 
     def decode(values: Values, data: bytes, received: float) -> Sample:
         raw, number = data[raw_place], read(values)
+        for part in raw_parts:
+            raw += data[part]
         if number is None or not math.isfinite(number) or _in(main(values), invalid) or _in(number, invalid):
             if keep is not None:
                 keep(signal.field, None)

@@ -6,8 +6,10 @@ cost.
 """
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final, NamedTuple
 
 from config.encoding import FLOATS, INTEGERS, NUMBERS, Encoding, Order
@@ -17,12 +19,20 @@ from drivers.modbus.interpret import Interpretation, Value, digits_of, order_dif
 DEFAULT_TOLERANCE: Final = 0.02
 """Relative: a process moves between the look at the display and the reading."""
 MOST_SHOWN_DIGITS: Final = 8
+SMALLEST_SHOWN: Final = 1e-12
+LARGEST_SHOWN: Final = 1e18
+"""What a display of some digits can show in any unit; beyond it powers of ten leave what a computer counts with."""
+MOST_DECIMALS: Final = 18
+_SHOWN: Final = re.compile(r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*(\S*)\s*")
 NEAR_PAIR: Final = 4
 """Registers between a whole number and its decimals, at most."""
 
 
 class Displayed(NamedTuple):
-    """What stands on the instrument's display: ``decimals`` behind its point, and its unit ("" if not said)."""
+    """What stands on the instrument's display: ``decimals`` behind its point, and its unit ("" if not said).
+
+    ``1.5E3`` has -2 decimals: its last digit stands for hundreds.
+    """
 
     value: float
     decimals: int
@@ -59,17 +69,19 @@ class Match:
 
 
 def displayed(text: str, tolerance: float = DEFAULT_TOLERANCE) -> Displayed:
-    """Reads ``25.0`` or ``42.75 m3/h``. Raises ``ValueError`` that says what was expected."""
-    number, _, symbol = text.strip().partition(" ")
-    symbol = symbol.strip()
-    try:
-        value = float(number)
-    except ValueError:
-        raise ValueError("a number, or a number with its unit: '42.75 m3/h'") from None
+    """Reads ``25.0``, ``1.6e-5`` or ``42.75m³/h``. Raises ``ValueError`` that says what was expected."""
+    match = _SHOWN.fullmatch(text.replace("\N{MINUS SIGN}", "-"))
+    if match is None:
+        raise ValueError("a number, or a number with its unit: '42.75 m3/h'")
+    number, symbol = match[1], match[2]
+    value = float(number)
     if not math.isfinite(value) or value == 0:
         raise ValueError("a finite number other than 0: zeros stand everywhere")
-    decimals = len(number.partition(".")[2]) if "e" not in number.lower() else 0
-    return Displayed(value, decimals, unit(symbol).symbol if symbol else "", tolerance)
+    if not SMALLEST_SHOWN <= abs(value) <= LARGEST_SHOWN:
+        raise ValueError(f"a number of a size that instruments show ({SMALLEST_SHOWN:g} to {LARGEST_SHOWN:g})")
+    exponent = Decimal(number).as_tuple().exponent
+    assert isinstance(exponent, int)
+    return Displayed(value, min(-exponent, MOST_DECIMALS), unit(symbol).symbol if symbol else "", tolerance)
 
 
 def matches(found: Iterable[Interpretation], shown: Displayed) -> list[Match]:
@@ -84,7 +96,10 @@ def matches(found: Iterable[Interpretation], shown: Displayed) -> list[Match]:
         key = (*match.reading[:3], None) if fraction is None else (match.reading.offset, match.value, fraction)
         if key not in best or match.rank > best[key].rank:
             best[key] = match
-    return sorted(best.values(), key=lambda match: (-match.rank, match.reading.offset))
+    # Of those that explain as much the nearest to the display.
+    return sorted(
+        best.values(), key=lambda one: (-round(one.rank, 1), abs(one.value - shown.value), one.reading.offset)
+    )
 
 
 def _same_unsigned(one: Interpretation) -> bool:
@@ -137,7 +152,7 @@ def _as_shown(one: Interpretation, shown: Displayed) -> Iterator[Match]:
                 continue
             rank = explained(value, shown) + base + _scale_gain(one.type, scale) - (_UNIT_COST if said else 0.0)
             rank += _few_digits(one)
-            if one.type in INTEGERS and scale * factor >= 1 and shown.decimals:
+            if one.type in INTEGERS and scale * factor >= 1 and shown.decimals > 0:
                 rank -= 2.0 * min(shown.decimals, 2) / 2
             how = [f"times {scale:g}"] if scale != 1 else []
             how += [said] if said else []

@@ -235,18 +235,10 @@ def _keep(done: "asyncio.Future[Result]", result: Result) -> None:
 
 
 def explained(error: LinkError, link: ModbusLink) -> LinkError:
-    """Why a link could not be opened, in words that say what to do."""
-    text = error.message
-    if isinstance(link, ModbusTcpLink):
-        text = f"{link.host}:{link.port} cannot be reached: {text}"
-        if "refused" in text.lower() or "Connect call failed" in text:
-            text += "; nothing listens there (another --tcp-port? a gateway that takes one connection only?)"
-        return LinkError(text)
-    port = link.port
-    if "lock" in text.lower() or "busy" in text.lower():
-        text = f"{port} is in use by another program; 'fuser -v {port}' shows which (a controller, another tool?)"
-    elif "No such file" in text:
-        text = f"{port}: there is no such port; 'ls /dev/ttyS* /dev/ttyUSB* /dev/serial/by-id/' shows those there are"
-    elif "Permission denied" in text:
-        text = f"{port}: no permission; put yourself into the group that owns it (ls -l {port}; often 'dialout')"
+    """Why a link could not be opened, in words that say what to do; a serial port says so itself."""
+    if not isinstance(link, ModbusTcpLink):
+        return error
+    text = f"{link.host}:{link.port} cannot be reached: {error.message}"
+    if "refused" in text.lower() or "Connect call failed" in text:
+        text += "; nothing listens there (another --tcp-port? a gateway that takes one connection only?)"
     return LinkError(text)

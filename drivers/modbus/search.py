@@ -261,12 +261,14 @@ class Found:
 class Log:
     """What a search has come upon so far, and what can be concluded from it.
 
-    ``garbled``: units whose reply could not be understood, by setting. ``asked``: requests sent.
+    ``garbled``: units whose reply could not be understood, by setting. ``refused``: settings that the port cannot do.
+    ``asked``: requests sent.
     """
 
     tcp: bool
     found: dict[int, Found] = field(default_factory=dict)
     garbled: dict[Setting | None, set[int]] = field(default_factory=dict)
+    refused: list[Setting | None] = field(default_factory=list)
     dead_behind_gateway: set[int] = field(default_factory=set)
     strangers: set[int] = field(default_factory=set)
     echo: bool = False
@@ -329,6 +331,8 @@ def hints(log: Log, *, serial: bool) -> list[str]:
     if log.echo:
         said.append("the adapter hears what it sends: say 'local_echo: true' on the link")
     said += _garbled(log.garbled, log.found)
+    if log.refused and not log.found:
+        said.append(f"not tried, because the port cannot be set so: {_together(log.refused)}")
     for found in log.found.values():
         if found.answers_as is not None:
             said.append(
@@ -347,6 +351,14 @@ def hints(log: Log, *, serial: bool) -> list[str]:
     if not log.found and not log.garbled and not log.dead_behind_gateway and not strangers:
         said += _SILENT_LINE if serial else _SILENT_TCP
     return said
+
+
+def _together(settings: Iterable[Setting | None]) -> str:
+    """Settings in few words: those of one parity together."""
+    speeds: dict[str, list[str]] = {}
+    for setting in filter(None, settings):
+        speeds.setdefault(f"8{setting.parity}{setting.stopbits}", []).append(str(setting.baudrate))
+    return "; ".join(f"{mode} at {', '.join(one)}" for mode, one in speeds.items())
 
 
 _SILENT_LINE: Final = [

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import errno
 import socket
 import ssl
 import termios
 from collections.abc import Callable
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
-from pymodbus.transport.serialtransport import SerialTransport, create_serial_connection
+from pymodbus.transport.serialtransport import SerialTransport
 
 from config.errors import LinkError
 from config.site import ModbusLink, ModbusRtuLink, ModbusTcpLink, SerialLine, Tls
@@ -24,6 +25,10 @@ CLOCK_TICK_S: Final = 0.001
 """A loop may count in milliseconds: so much may be missing of a wait."""
 KEEP_ALIVE: Final = ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
 """Seconds until a silent peer is asked by the kernel, between two such questions, and how many: gone after 25 s."""
+
+
+class SettingsRefused(LinkError):
+    """A serial port that is there and cannot be set so: another speed or parity may do."""
 
 
 class LineTiming(NamedTuple):
@@ -72,7 +77,8 @@ def has_transaction_ids(link: ModbusLink) -> bool:
 async def connect(link: ModbusLink, lost: Callable[[str], None], framing: Framing | None = None) -> Exchange:
     """Opens a link, by default with the framing that it says.
 
-    Raises ``LinkError`` when that fails or takes longer than the link's time-out.
+    Raises ``LinkError`` when that fails or takes longer than the link's time-out, ``SettingsRefused`` (one of them)
+    when a serial port is there and cannot be set as the link says.
     """
     loop = asyncio.get_running_loop()
     framing = framing or framing_of(link)
@@ -127,28 +133,59 @@ def _keep_alive(transport: asyncio.Transport) -> None:
             handle.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
+class _SerialPort(SerialTransport):
+    """A transport that lets go of a port that it has opened and cannot set."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, exchange: Exchange, link: ModbusRtuLink) -> None:
+        try:
+            super().__init__(loop, exchange, link.port, link.baudrate, 8, link.parity, link.stopbits, 0)
+        except BaseException:
+            opened = getattr(self, "sync_serial", None)
+            if opened is not None:
+                opened.close()
+            raise
+
+
 async def _open_serial(
     link: ModbusRtuLink, loop: asyncio.AbstractEventLoop, lost: Callable[[str], None], framing: Framing
 ) -> Exchange:
-    transport, protocol = await create_serial_connection(
-        loop,
-        lambda: Exchange(framing, loop, lost, silence=line_timing(link).silence_s),
-        link.port,
-        baudrate=link.baudrate,
-        bytesize=8,
-        parity=link.parity,
-        stopbits=link.stopbits,
-        timeout=0,
-    )
-    exchange = cast("Exchange", protocol)
+    exchange = Exchange(framing, loop, lost, silence=line_timing(link).silence_s)
+    try:
+        transport = _SerialPort(loop, exchange, link)
+    except (OSError, ValueError, termios.error) as error:  # termios.error is no OSError
+        raise _not_opened(link, error) from error
+    loop.call_soon(transport.setup)
     try:
         await exchange.made  # the serial transport announces itself some loop steps later
         if not exchange.ended:
-            _low_latency(cast("SerialTransport", transport))
+            _low_latency(transport)
     except BaseException:
         transport.abort()
         raise
     return exchange
+
+
+def _not_opened(link: ModbusRtuLink, error: Exception) -> LinkError:
+    """Why a serial port could not be opened, in words that say what to do."""
+    port, text = link.port, str(error)
+    number = error.args[0] if isinstance(error, termios.error) and error.args else getattr(error, "errno", None)
+    if number in (errno.EAGAIN, errno.EBUSY) or "exclusively lock" in text:
+        return LinkError(
+            f"{port} is in use by another program; 'fuser -v {port}' shows which (a controller, another tool?)"
+        )
+    if number == errno.ENOENT:
+        return LinkError(
+            f"{port}: there is no such port; 'ls /dev/ttyS* /dev/ttyUSB* /dev/serial/by-id/' shows those there are"
+        )
+    if number == errno.EACCES:
+        return LinkError(f"{port}: no permission; put yourself into the group that owns it (ls -l {port}; 'dialout')")
+    if number == errno.EINVAL or (number is None and isinstance(error, ValueError)):
+        setting = f"{link.baudrate} 8{link.parity}{link.stopbits}"
+        reason = str(error.args[-1]) if error.args else "it refuses"
+        return SettingsRefused(f"{port}: this port cannot do {setting}: {reason}; choose another speed or parity")
+    if number == errno.ENOTTY or "Inappropriate ioctl" in text:
+        return LinkError(f"{port} is no serial port")
+    return LinkError(f"{port} cannot be opened: {text}")
 
 
 def _low_latency(transport: SerialTransport) -> None:

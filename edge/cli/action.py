@@ -1,15 +1,14 @@
 """``penstock action``: carries out an action of a device's profile, such as to wipe; or lists them."""
 
 import asyncio
-import json
-import os
 import sys
 from typing import Annotated, Any
 
 import typer
 
 from edge.cli import exit_codes
-from edge.cli.read import Json, Profile, Unit
+from edge.cli.options import Json, Profile, Unit, check_words
+from edge.cli.printed import print_json, remark, say
 from edge.cli.target import Target, takes_target
 from edge.cli.write import Yes, commanded
 
@@ -32,21 +31,22 @@ def action(
     known = modbus_profile(profile) if profile is not None else None
     if target.by_hand and known is None:
         raise typer.BadParameter("--profile says which actions it has")
+    check_words(words or [])
     rest = list(words or [])
     name = rest.pop(0) if rest and not target.by_hand else None
     if len(rest) > 1:
         raise typer.BadParameter(f"'{' '.join(map(str, rest[1:]))}' is too much: NAME ACTION")
     if not rest:
         answer = asyncio.run(_listed(target, name, unit, known))
-        _print_json(answer) if as_json else _show(answer)
+        print_json(answer) if as_json else _show(answer)
         return
     done = commanded(target, name, unit, known, {"op": "action", "action": rest[0]}, yes=yes)
     if as_json:
-        _print_json(done)
+        print_json(done)
     elif done["outcome"] == "done":
-        print(f"{done['device']}: {rest[0]} done; recorded")
+        say(f"{done['device']}: {rest[0]} done; recorded")
     else:
-        print(f"{done['device']}: {rest[0]} not done: {done['detail']}; recorded", file=sys.stderr)
+        remark(f"{done['device']}: {rest[0]} not done: {done['detail']}; recorded")
     sys.exit(exit_codes.DONE if done["outcome"] == "done" else exit_codes.WRONG)
 
 
@@ -62,7 +62,7 @@ async def _listed(target: Target, name: str | None, unit: int | None, profile: A
 def _show(answer: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from edge.cli.show import console
+    from edge.cli.screen import console
 
     if not answer["actions"]:
         console.print(f"the profile of {answer['device']} lists no action")
@@ -73,7 +73,3 @@ def _show(answer: dict[str, Any]) -> None:
     for name, one in answer["actions"].items():
         table.add_row(name, one["request"], one["reply"], one["description"])
     console.print(table, soft_wrap=True)
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2 if os.isatty(1) else None))

@@ -1,9 +1,7 @@
 """``penstock decode``: what some registers may mean, the likely readings first, and the line for the profile."""
 
 import asyncio
-import json
 import math
-import os
 import re
 import struct
 import sys
@@ -14,7 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 import typer
 
 from edge.cli import exit_codes
-from edge.cli.read import Json, Unit, parse
+from edge.cli.options import Json, Unit
+from edge.cli.printed import print_json, progress, say
+from edge.cli.read import parse
+from edge.cli.silence import silence
 from edge.cli.target import Target, takes_target
 
 if TYPE_CHECKING:
@@ -26,11 +27,17 @@ SHOWN: Final = 12
 SHOWN_MATCHES: Final = 5
 FAR_BEHIND: Final = 2.5
 """Decimal digits by which a match may explain less than the best and still be shown."""
-CLOSE_RANKS: Final = 0.35
+CLOSE_RANKS: Final = 1.5
 """Decimal digits by which the best match must explain more than the next one to be the one."""
+MANY_MATCHES: Final = 3
+"""So many matches on one table leave a doubt, however far they are apart."""
 MIN_WATCHED: Final = 3
 """Readings before anything can be said of how a value moves."""
 
+LONGEST_PAUSE_S: Final = 3600.0
+
+_FIELD_NAME: Final = re.compile("[a-z][a-z0-9_]*")
+"""What a profile takes as the name of a signal."""
 _HEX: Final = re.compile(r"(?:[0-9a-fA-F]{2})+")
 
 
@@ -50,8 +57,10 @@ def decode(
     ] = "",
     tolerance: Annotated[str, typer.Option("--tolerance", help="how far off it may be")] = "2%",
     watch: Annotated[bool, typer.Option("--watch", help="read again and again; show what moves smoothly")] = False,
-    count: Annotated[int, typer.Option("--count", help="with --watch: so many readings; 0: until Ctrl-C")] = 0,
-    every: Annotated[float, typer.Option("--every", help="with --watch: seconds between readings", min=0.05)] = 1.0,
+    count: Annotated[int, typer.Option("--count", help="with --watch: so many readings; 0: until Ctrl-C", min=0)] = 0,
+    every: Annotated[
+        float, typer.Option("--every", help="with --watch: seconds between readings", min=0.05, max=LONGEST_PAUSE_S)
+    ] = 1.0,
     name: Annotated[str, typer.Option("--name", help="the signal's name in the line for the profile")] = "value",
     table: Annotated[str, typer.Option("--table", help="with BYTES: the table they stand in")] = "holding",
     address: Annotated[str, typer.Option("--address", help="with BYTES: the address of the first register")] = "0",
@@ -64,6 +73,10 @@ def decode(
     With --expect (what the instrument's own display shows): the readings that show it, also shifted by powers of ten,
     in another unit, or as a whole number with its decimals beside it. Ends with the line for the profile.
     """
+    if not every >= 0:
+        raise typer.BadParameter("--every: seconds between readings, such as 1 or 0.5")
+    if not _FIELD_NAME.fullmatch(name):
+        raise typer.BadParameter(f"--name '{name}': small letters, digits and _, such as flow_rate")
     shown = _displayed(expect, tolerance)
     block = _bytes(words, table, address, target)
     if block is None:
@@ -83,7 +96,7 @@ def decode(
     else:
         blocks = [block]
     answer = decoded(blocks, shown, name)
-    _print_json(answer) if as_json else _show(answer, show_all=show_all)
+    print_json(answer) if as_json else _show(answer, show_all=show_all)
     if shown is not None and not answer["matches"]:
         sys.exit(exit_codes.WRONG)
 
@@ -155,7 +168,7 @@ async def _read_blocks(
 ) -> None:
     """Reads the place so often, ``every`` seconds, into ``blocks``. Raises ``DeviceError`` when it is not answered."""
     from config.errors import DeviceError, LinkError
-    from edge.cli.session import progress, session
+    from edge.cli.session import session
 
     wanted = parse(words)
     assert wanted.table is not None
@@ -173,7 +186,7 @@ async def _read_blocks(
                 if not blocks or failures > MIN_WATCHED:
                     what = f"{wanted.table} {wanted.address}, {wanted.count}: {answer['error']}"
                     lost = answer["outcome"] in ("timeout", "lost")
-                    raise LinkError(what) if lost else DeviceError(what)
+                    raise LinkError(f"{what}; {silence(answer)}") if lost else DeviceError(what)
             if count == 1:
                 return
             if not as_json:
@@ -241,8 +254,9 @@ def _movements(blocks: Sequence[Block]) -> dict[tuple[Any, ...], str]:
 
 
 def _certain(hits: "Sequence[Match]") -> bool:
-    """True when one match explains clearly more than the next that would read something else."""
-    return len(hits) == 1 or (len(hits) > 1 and hits[0].rank - hits[1].rank >= CLOSE_RANKS)
+    """True when one match explains clearly more than the next, and not many come near it."""
+    near = [hit for hit in hits if hit.rank >= hits[0].rank - FAR_BEHIND]
+    return bool(hits) and len(near) < MANY_MATCHES and all(hits[0].rank - hit.rank >= CLOSE_RANKS for hit in hits[1:])
 
 
 def _match_json(hit: "Match", block: Block, name: str, moves: dict[tuple[Any, ...], str]) -> dict[str, Any]:
@@ -294,7 +308,7 @@ def _reading_json(one: "Interpretation", block: Block, name: str, moves: dict[tu
 
 
 def _show(answer: dict[str, Any], *, show_all: bool) -> None:
-    from edge.cli.show import console
+    from edge.cli.screen import console
 
     if answer["said"]:
         console.print(answer["said"], highlight=False)
@@ -309,13 +323,13 @@ def _show(answer: dict[str, Any], *, show_all: bool) -> None:
         _show_readings(answer, show_all=show_all)
     if answer["yaml"]:
         console.print("for the profile, under signals:")
-        print(f"  {answer['yaml']}")
+        say(f"  {answer['yaml']}")
 
 
 def _show_matches(answer: dict[str, Any], *, show_all: bool) -> None:
     from rich.table import Table
 
-    from edge.cli.show import console
+    from edge.cli.screen import console
 
     hits = answer["matches"]
     if not hits:
@@ -340,8 +354,10 @@ def _show_matches(answer: dict[str, Any], *, show_all: bool) -> None:
     console.print(table, soft_wrap=True)
     if not answer["certain"]:
         console.print(
-            "the first two are nearly as good: read again when the display shows something else, or with --watch",
+            f"{len(near)} readings show it, some nearly as well as the first: before you trust it, decode again when "
+            "the display shows something else. Only the right one follows the display (--watch shows how each moves)",
             style="yellow",
+            soft_wrap=True,
         )
 
 
@@ -349,7 +365,7 @@ def _show_readings(answer: dict[str, Any], *, show_all: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from edge.cli.show import console
+    from edge.cli.screen import console
 
     styles = {"likely": "green", "possible": "", "unlikely": "dim"}
     readings = answer["readings"] if show_all else [r for r in answer["readings"] if r["verdict"] != "unlikely"][:SHOWN]
@@ -377,7 +393,3 @@ def _shown_value(one: dict[str, Any]) -> str:
     if one["type"].endswith("-time"):
         return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S")
     return f"{value:.7g}" if isinstance(value, float) else str(value)
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2 if os.isatty(1) else None, allow_nan=False))

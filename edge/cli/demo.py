@@ -4,7 +4,6 @@ Unattended (``--once``) it exits 0 only if all of it happened.
 """
 
 import asyncio
-import json
 import signal
 import sys
 import tempfile
@@ -12,11 +11,14 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
+from rich.rule import Rule
+from rich.text import Text
 
 from config.errors import PenstockError
 from edge.cli import exit_codes
 from edge.cli.client import forwarder_status
+from edge.cli.printed import print_json
+from edge.cli.screen import Screen
 from edge.cli.show import receipt_view, status_view, why_view
 from edge.cli.station import Station, example_site, running
 
@@ -30,6 +32,7 @@ CUT_S: Final = 8.0
 """The link to the broker is cut at least this long."""
 RESET_LIMIT_S: Final = 60.0
 ORDER_TOLERANCE_M3: Final = 0.02
+RULE_COLUMNS: Final = 100
 
 
 class _Story(Exception):
@@ -38,7 +41,7 @@ class _Story(Exception):
 
 async def run_demo(*, once: bool, as_json: bool) -> int:
     """Tells the story; then ends (``once``) or stays up until interrupted. Returns the exit code."""
-    console = Console(highlight=False, quiet=as_json, stderr=False)
+    console = Screen(quiet=as_json)
     task = asyncio.current_task()
     assert task is not None
     # Else its processes would outlive it.
@@ -47,7 +50,7 @@ async def run_demo(*, once: bool, as_json: bool) -> int:
         station = Station(example_site("fill-station"), Path(directory))
         began = time.monotonic()
         try:
-            console.rule("[bold]Penstock demo[/]: a tanker fill station for reclaimed water, all of it on this machine")
+            _rule(console, "Penstock demo: a tanker fill station for reclaimed water, all of it on this machine")
             console.print("broker, simulated plant, controller and forwarder are starting ...")
             async with running(station):
                 measured = await _tell(station, console)
@@ -59,21 +62,21 @@ async def run_demo(*, once: bool, as_json: bool) -> int:
             return exit_codes.WRONG if once else exit_codes.DONE
         except (_Story, PenstockError, TimeoutError) as error:
             text = str(error) or type(error).__name__
-            console.print(f"[bold red]the demo failed:[/] {text}")
+            console.print(Text.assemble(("the demo failed:", "bold red"), f" {text}"))
             _show_logs(Path(directory), console)
             if as_json:
-                print(json.dumps({"ok": False, "error": text}))
+                print_json({"ok": False, "error": text}, one_line=True)
             return exit_codes.WRONG
         measured["seconds"] = round(time.monotonic() - began, 1)
         failures = _failures(measured)
         if as_json:
-            print(json.dumps({"ok": not failures, **measured, "failures": failures}, ensure_ascii=False))
+            print_json({"ok": not failures, **measured, "failures": failures}, one_line=True)
         else:
             _report(measured, failures, console)
         return exit_codes.WRONG if failures else exit_codes.DONE
 
 
-async def _tell(station: Station, console: Console) -> dict[str, Any]:
+async def _tell(station: Station, console: Screen) -> dict[str, Any]:
     await station.until_ready(DISPENSER)
     _step(console, 1, "The station is up: every instrument answers, the water is known to be fit.")
     console.print(status_view(await station.status()))
@@ -105,7 +108,7 @@ async def _tell(station: Station, console: Console) -> dict[str, Any]:
     return {"reaction_ms": reaction_ms, "scan": scan}
 
 
-async def _fill(station: Station, order_id: str, volume_m3: float, console: Console) -> dict[str, Any]:
+async def _fill(station: Station, order_id: str, volume_m3: float, console: Screen) -> dict[str, Any]:
     await _order(station, order_id, volume_m3)
     receipt = await station.receipt(order_id)
     console.print(receipt_view(receipt))
@@ -127,7 +130,7 @@ async def _phase(station: Station, phase: str, timeout: float = 30.0) -> None:
     await station.until(f"{DISPENSER} is in {phase}", reached, timeout)
 
 
-async def _breach(station: Station, console: Console) -> float:
+async def _breach(station: Station, console: Screen) -> float:
     """The upset during a fill; returns the milliseconds from the breaching reply to the close request."""
     await _order(station, "demo-2", SECOND_M3)
     await _phase(station, "full-flow")
@@ -147,7 +150,7 @@ async def _breach(station: Station, console: Console) -> float:
     return round(reaction, 3)
 
 
-async def _reset(station: Station, console: Console) -> None:
+async def _reset(station: Station, console: Screen) -> None:
     """Asks for the reset each second, as a technician would, until it is accepted."""
     began = time.monotonic()
     while not (await station.ask("reset", dispenser=DISPENSER))["ok"]:
@@ -156,7 +159,7 @@ async def _reset(station: Station, console: Console) -> None:
     console.print(f"  accepted after {time.monotonic() - began:.0f} s of good water: the trip is reset")
 
 
-async def _outage(station: Station, console: Console) -> None:
+async def _outage(station: Station, console: Screen) -> None:
     await _order(station, "demo-3", THIRD_M3)
     await _phase(station, "full-flow")
     assert station.relay is not None
@@ -171,7 +174,10 @@ async def _outage(station: Station, console: Console) -> None:
     waiting = _uplink(station)["waiting"]
     before = len(station.received)
     await station.relay.restore()
-    console.print(f"Cut for {time.monotonic() - began:.1f} s; {waiting} records are kept. The link is restored:")
+    console.print(
+        f"Cut for {time.monotonic() - began:.1f} s. {waiting} records are kept on disk: those of the outage, and "
+        "some of before that are kept a while although they were sent. The link is restored:"
+    )
     await station.until("the uplink is up again", lambda: _uplink(station)["connected"])
     await station.until_delivered()
     arrived = [message for message in station.received[before:] if message.sequence is not None]
@@ -182,7 +188,9 @@ async def _outage(station: Station, console: Console) -> None:
         order == sorted(order, key=lambda pair: (pair[0] or 0, pair[1] or 0)),
         "stored data arrived out of order",
     )
-    console.print(f"{len(arrived)} records arrived in order, {len(late)} of them marked historical.")
+    console.print(
+        f"All that had not arrived has: {len(arrived)} records in order, {len(late)} of them marked historical."
+    )
 
 
 def _uplink(station: Station) -> dict[str, Any]:
@@ -213,7 +221,7 @@ def _failures(measured: dict[str, Any]) -> list[str]:
     return failures
 
 
-def _report(measured: dict[str, Any], failures: list[str], console: Console) -> None:
+def _report(measured: dict[str, Any], failures: list[str], console: Screen) -> None:
     scan = measured["scan"]
     _step(console, 7, "What was measured.")
     rows = [
@@ -235,14 +243,15 @@ def _report(measured: dict[str, Any], failures: list[str], console: Console) -> 
     for name, value in rows:
         console.print(f"  {name:<44} {value}")
     for failure in failures:
-        console.print(f"[bold red]{failure}[/]")
-    console.print("[bold green]All of it happened.[/]" if not failures else "[bold red]Not all of it happened.[/]")
+        console.print(failure, style="bold red")
+    told, style = ("Not all of it happened.", "bold red") if failures else ("All of it happened.", "bold green")
+    console.print(told, style=style)
 
 
-def _invite(station: Station, console: Console) -> None:
+def _invite(station: Station, console: Screen) -> None:
     assert station.broker is not None
     penstock = f"{sys.executable} -m edge" if "penstock" not in sys.argv[0] else sys.argv[0]
-    console.rule("The station stays up. In another terminal:")
+    _rule(console, "The station stays up. In another terminal:")
     for line in (
         f"export PENSTOCK_STATE={station.state}",
         f"{penstock} watch",
@@ -254,17 +263,21 @@ def _invite(station: Station, console: Console) -> None:
     console.print("Ctrl-C ends it.")
 
 
-def _show_logs(directory: Path, console: Console) -> None:
+def _show_logs(directory: Path, console: Screen) -> None:
     for path in sorted(directory.glob("*.log")):
         lines = path.read_text("utf-8", errors="replace").splitlines()[-15:]
-        console.rule(path.name)
+        _rule(console, path.name)
         for line in lines:
-            console.print(line, soft_wrap=True, markup=False)
+            console.print(line, soft_wrap=True)
 
 
-def _step(console: Console, number: int, text: str) -> None:
+def _step(console: Screen, number: int, text: str) -> None:
     console.print()
-    console.print(f"[bold cyan]{number}.[/] [bold]{text}[/]")
+    console.print(Text.assemble((f"{number}.", "bold cyan"), " ", (text, "bold")))
+
+
+def _rule(console: Screen, text: str) -> None:
+    console.print(Rule(text), width=RULE_COLUMNS)
 
 
 def _demand(held: bool, text: str) -> None:

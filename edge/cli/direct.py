@@ -129,7 +129,11 @@ async def direct_field(loaded: LoadedSite, link: str, state: Path | None) -> Asy
 def _modbus(loaded: LoadedSite, link: str) -> ModbusLink:
     settings = loaded.site.links[link]
     if settings.type == "opcua":
-        raise LinkError(f"link {link} is an OPC UA session: only Modbus links are read and written by hand")
+        raise LinkError(
+            f"link {link} is an OPC UA session, and only Modbus links are read and written by hand: "
+            f"'penstock opcua browse SITE {link} --values' shows what its server has, 'penstock why DEVICE' what a "
+            "running controller reads"
+        )
     return settings
 
 
@@ -157,17 +161,20 @@ def _recorded(state: Path) -> Iterator[Record]:
 def alone(state: Path, *, must: bool) -> Iterator[str]:
     """Keeps controllers from starting in a state directory; gives a remark where that could not be done.
 
-    ``must``: for a write, which needs the directory for its record. A directory that is not there is made then only.
-    Raises ``LinkError`` when something else holds it, ``StoreError`` when it must be used and cannot.
+    Tools do not keep each other out: a port is opened by one of them only, whatever the directory. But ``must``, for a
+    write: it needs the directory for its record, and one writes at a time. A directory that is not there is made then
+    only. Raises ``LinkError`` when something else holds it, ``StoreError`` when it must be used and cannot.
     """
     if not must and not state.is_dir():
         yield ""
         return
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(single_instance(state, "controller"))
+            stack.enter_context(single_instance(state, "controller", shared=True))
+            if must:
+                stack.enter_context(single_instance(state, "by-hand"))
         except LinkError as error:
-            why = "a controller that does not answer yet, or another penstock tool"
+            why = "a controller that does not answer yet, or a tool that writes"
             raise LinkError(f"{state} is in use by {why}: try again in a moment") from error
         except StoreError as error:
             if must:

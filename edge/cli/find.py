@@ -1,5 +1,6 @@
 """Which registers a unit has, where nobody tells: the usual places are tried, and what lies around a hit."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -7,7 +8,9 @@ from config.encoding import Table
 from config.errors import LinkError
 from drivers.modbus.search import addresses
 from edge.cli.by_hand import shipped_profiles
-from edge.cli.session import progress, session
+from edge.cli.printed import progress
+from edge.cli.session import session
+from edge.cli.silence import silence
 from edge.cli.target import Target
 
 MAX_FOUND: Final = 1000
@@ -21,14 +24,38 @@ SILENT: Final = 4
 Ask = Callable[[str, int, int], Awaitable[dict[str, Any]]]
 
 
-async def find_registers(target: Target, name: str | None, unit: int | None, table: str | None) -> dict[str, Any]:
-    """The blocks of registers that answer, in ``blocks``. Raises ``LinkError`` when nobody answers at all."""
+def find_registers(target: Target, name: str | None, unit: int | None, table: str | None) -> dict[str, Any]:
+    """The blocks of registers that answer, in ``blocks``. Raises ``LinkError`` when nobody answers at all.
+
+    Ctrl-C ends it with what was found so far, ``interrupted``.
+    """
+    search, said, interrupted = _Finder(), list[str](), False
+    try:
+        blocks = asyncio.run(_find(search, said, target, name, unit, table))
+    except KeyboardInterrupt:
+        progress("")
+        if not search.asked:
+            raise
+        interrupted = True
+        blocks = [search.heard(*span) for span in search.spans()]
+        said.append("broken off")
+    said.append(f"{search.asked} requests; other places may hold more: the maker's table knows")
+    return {
+        "ok": bool(blocks),
+        "blocks": blocks,
+        "requests": search.asked,
+        "interrupted": interrupted,
+        "said": "; ".join(said),
+    }
+
+
+async def _find(
+    search: "_Finder", said: list[str], target: Target, name: str | None, unit: int | None, table: str | None
+) -> list[dict[str, Any]]:
     tables = [table] if table is not None else [str(Table.HOLDING), str(Table.INPUT)]
     likely = addresses(shipped_profiles().values())
-    blocks: list[dict[str, Any]] = []
-    said: list[str] = []
     async with session(target, name, unit) as open_:
-        search = _Finder(open_.read_raw)
+        search.ask = open_.read_raw
         for one in tables:
             begun = len(search.found)
             for place, address in enumerate(likely):
@@ -41,17 +68,15 @@ async def find_registers(target: Target, name: str | None, unit: int | None, tab
             elif len(search.found) == begun:
                 said.append(f"no {one} register at the usual places")
         progress("")
-        blocks = [await _block(open_.read_raw, *span) for span in search.spans()]
-    said.append(f"{search.asked} requests; other places may hold more: the maker's table knows")
-    return {"ok": bool(blocks), "blocks": blocks, "requests": search.asked, "said": "; ".join(said)}
+        return [await _block(open_.read_raw, *span) for span in search.spans()]
 
 
 class _Finder:
-    """Tries places and remembers what answered."""
+    """Tries places and remembers what answered, and with what."""
 
-    def __init__(self, ask: Ask) -> None:
-        self._ask = ask
-        self.found: set[tuple[str, int]] = set()
+    def __init__(self) -> None:
+        self.ask: Ask
+        self.found: dict[tuple[str, int], str] = {}
         self._tried: set[tuple[str, int]] = set()
         self.asked = 0
         self.unknown_function = False
@@ -88,11 +113,12 @@ class _Finder:
         if count == 1 and (table, first) in self._tried:
             return (table, first) in self.found
         self.asked += 1
-        answer = await self._ask(table, first, count)
+        answer = await self.ask(table, first, count)
         self._note(answer)
         replied = bool(answer["outcome"] == "reply")
         if replied:
-            self.found |= {(table, first + i) for i in range(count)}
+            words = answer["data"].split()
+            self.found |= {(table, first + i): " ".join(words[2 * i : 2 * i + 2]) for i in range(count)}
         if replied or count == 1:
             self._tried |= {(table, first + i) for i in range(count)}
         return replied
@@ -103,7 +129,12 @@ class _Finder:
             self._alive = True
         self._silent += 1
         if not self._alive and self._silent >= SILENT:
-            raise LinkError(f"unit {answer['unit']} at {answer['at']} does not answer: {answer['error']}")
+            raise LinkError(silence(answer))
+
+    def heard(self, table: str, first: int, last: int) -> dict[str, Any]:
+        """A block as it was when it was found."""
+        data = " ".join(self.found[table, address] for address in range(first, last + 1))
+        return {"table": table, "first": first, "last": last, "count": last - first + 1, "data": data}
 
     def spans(self) -> list[tuple[str, int, int]]:
         """Table, first and last of what answered, each no longer than a read."""

@@ -1,15 +1,15 @@
 """``penstock identify``: which of the known instruments answers here. It never writes."""
 
 import asyncio
-import json
-import os
 import sys
 from typing import Annotated, Any, Final
 
 import typer
 
 from edge.cli import exit_codes
-from edge.cli.read import Json, Unit
+from edge.cli.options import Json, Unit
+from edge.cli.printed import print_json, progress
+from edge.cli.silence import silence
 from edge.cli.target import Target, takes_target
 
 SHOWN: Final = 5
@@ -34,25 +34,61 @@ def identify(
     as_json: Json = False,
 ) -> None:
     """Find the profile that fits what answers: its fingerprint first, then how well its signals read. Never writes."""
-    answer = asyncio.run(_identify(target, name, unit, among or [], every=show_all))
+    answer = _identified(target, name, unit, among or [], every=show_all)
     if as_json:
-        print(json.dumps(answer, ensure_ascii=False, indent=2 if os.isatty(1) else None))
+        print_json(answer)
     else:
-        _show(answer, show_all=show_all)
+        _show(answer, target.spelt(name, unit), show_all=show_all)
+    if answer["interrupted"]:
+        sys.exit(130)
     sys.exit(exit_codes.DONE if answer["verdict"] != "none" else exit_codes.WRONG)
 
 
-async def _identify(
-    target: Target, name: str | None, unit: int | None, among: list[str], *, every: bool
-) -> dict[str, Any]:
-    from drivers.modbus.recognise import Fit, note_identity, note_readings, ranked
+def _identified(target: Target, name: str | None, unit: int | None, among: list[str], *, every: bool) -> dict[str, Any]:
+    """What it is; Ctrl-C ends it with what is known so far, ``interrupted``."""
+    from drivers.modbus.recognise import Fit, ranked
     from edge.cli.by_hand import modbus_profile, shipped_profiles
-    from edge.cli.session import progress, session
 
     profiles = {which: modbus_profile(which) for which in among} or shipped_profiles()
     fits = {one: Fit(one) for one in profiles}
+    asker, interrupted = _Asker(), False
+    try:
+        asyncio.run(_identify(target, name, unit, profiles, fits, asker, every=every))
+    except KeyboardInterrupt:
+        progress("")
+        if not asker.at:
+            raise
+        interrupted = True
+    order = ranked(fits)
+    return {
+        "ok": True,
+        "unit": asker.unit,
+        "at": asker.at,
+        "requests": asker.requests,
+        "interrupted": interrupted,
+        "verdict": _verdict(order),
+        "profiles": [
+            {
+                "name": fit.name,
+                "title": profiles[fit.name].title,
+                "points": fit.points,
+                "identified": fit.identified,
+                "fits": fit.fits,
+                "misfits": fit.misfits,
+            }
+            for fit in order
+        ],
+    }
+
+
+async def _identify(
+    target: Target, name: str | None, unit: int | None, profiles: Any, fits: Any, asker: "_Asker", *, every: bool
+) -> None:
+    from drivers.modbus.recognise import note_identity, note_readings
+    from edge.cli.session import session
+
     async with session(target, name, unit) as open_:
-        asker = _Asker(open_.read_raw)
+        asker.read_raw = open_.read_raw
         readers = {one: _reader(profile) for one, profile in profiles.items()}
         # Few requests first: what only one model reads settles it.
         for one, profile in profiles.items():
@@ -73,25 +109,6 @@ async def _identify(
                     for read in readers[one].reads:
                         note_readings(fit, await readers[one].take(asker.ask, read))
         progress("")
-        where = {"unit": asker.unit, "at": asker.at}
-    order = ranked(fits)
-    return {
-        "ok": True,
-        **where,
-        "requests": asker.requests,
-        "verdict": _verdict(order),
-        "profiles": [
-            {
-                "name": fit.name,
-                "title": profiles[fit.name].title,
-                "points": fit.points,
-                "identified": fit.identified,
-                "fits": fit.fits,
-                "misfits": fit.misfits,
-            }
-            for fit in order
-        ],
-    }
 
 
 def _verdict(order: Any) -> str:
@@ -119,8 +136,8 @@ def _reader(profile: Any) -> Any:
 class _Asker:
     """Asks the same only once, for several profiles. Raises ``LinkError`` when nobody answers from the start."""
 
-    def __init__(self, read_raw: Any) -> None:
-        self._read_raw = read_raw
+    def __init__(self) -> None:
+        self.read_raw: Any
         self._known: dict[bytes, Any] = {}
         self._alive = False
         self.requests = 0
@@ -140,7 +157,7 @@ class _Asker:
         function, address, count = struct.unpack(">BHH", ask.pdu)
         table = next(table for table, code in READ_FUNCTION.items() if code == function)
         self.requests += 1
-        answer = await self._read_raw(str(table), address, count)
+        answer = await self.read_raw(str(table), address, count)
         self.unit, self.at = answer["unit"], answer["at"]
         outcome = Outcome[answer["outcome"].upper()]
         pdu = ask.start + bytes.fromhex(answer["data"])
@@ -149,15 +166,15 @@ class _Asker:
         gateway = outcome is Outcome.EXCEPTION and answer["exception"] in (0x0A, 0x0B)
         self._alive = self._alive or (outcome in (Outcome.REPLY, Outcome.EXCEPTION) and not gateway)
         if not self._alive and self.requests >= SILENT:
-            raise LinkError(f"unit {self.unit} at {self.at} does not answer: {answer['error']}")
+            raise LinkError(silence(answer))
         now = asyncio.get_running_loop().time()
         result = Result(outcome, pdu, now, answer["round_trip_s"])
         self._known[ask.pdu] = result
         return result
 
 
-def _show(answer: dict[str, Any], *, show_all: bool) -> None:
-    from edge.cli.show import console
+def _show(answer: dict[str, Any], where: str, *, show_all: bool) -> None:
+    from edge.cli.screen import console
 
     said = {
         "identified": "it is",
@@ -166,11 +183,10 @@ def _show(answer: dict[str, Any], *, show_all: bool) -> None:
         "none": "no known profile fits",
     }
     best = answer["profiles"][0]
-    name = f" [bold]{best['name']}[/] ({best['title']})" if answer["verdict"] != "none" else ""
-    console.print(
-        f"unit {answer['unit']} at {answer['at']}, {answer['requests']} requests: {said[answer['verdict']]}{name}",
-        soft_wrap=True,
-    )
+    name = f" {best['name']} ({best['title']})" if answer["verdict"] != "none" else ""
+    ended = ", broken off; so far" if answer["interrupted"] else ""
+    asked = f"unit {answer['unit']} at {answer['at']}, {answer['requests']} requests{ended}"
+    console.print(f"{asked}: {said[answer['verdict']]}{name}", soft_wrap=True)
     for one in answer["profiles"] if show_all else answer["profiles"][:SHOWN]:
         if not one["points"] and not show_all:
             continue
@@ -179,7 +195,10 @@ def _show(answer: dict[str, Any], *, show_all: bool) -> None:
             console.print(f"       + {fit}", style="green", highlight=False, soft_wrap=True)
         for misfit in one["misfits"] if show_all else one["misfits"][:2]:
             console.print(f"       - {misfit}", style="red", highlight=False, soft_wrap=True)
+    if answer["interrupted"]:
+        return
     if answer["verdict"] == "none":
         console.print("a profile of its own: docs/drivers.md, 'An instrument that has no profile'", soft_wrap=True)
+        console.print(f"next: penstock read {where} --find", soft_wrap=True)
     elif answer["verdict"] != "identified":
         console.print("compare with the display: penstock read ... --profile NAME", soft_wrap=True)

@@ -1,16 +1,29 @@
 """Decodes what arrives at a broker, a line each, and says at the end whether it is complete."""
 
 import asyncio
-import json
 import signal
 from datetime import datetime
+from urllib.parse import urlsplit
 
 import aiomqtt
+import typer
 
 from config.errors import LinkError
 from edge.cli import exit_codes
-from edge.cli.show import console
+from edge.cli.printed import print_json
+from edge.cli.screen import console
 from edge.forwarder.receiver import Completeness, Received, listening
+
+
+def check_broker(url: str) -> None:
+    """Refuses what is no address of a broker."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme == "mqtt" and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise typer.BadParameter(f"'{url}' is no address of a broker: mqtt://host:port")
 
 
 async def listen_to(broker: str, group: str, node: str | None, count: int, *, as_json: bool) -> int:
@@ -26,7 +39,7 @@ async def listen_to(broker: str, group: str, node: str | None, count: int, *, as
             async for message in messages:
                 fresh = completeness.take(message)
                 if as_json:
-                    print(json.dumps(message.to_json(), ensure_ascii=False), flush=True)
+                    print_json(message.to_json(), one_line=True)
                 else:
                     console.print(line(message, fresh=fresh or message.sequence is None), soft_wrap=True)
                 seen += 1
@@ -38,7 +51,7 @@ async def listen_to(broker: str, group: str, node: str | None, count: int, *, as
         task.uncancel()
     result = completeness.to_json()
     if as_json:
-        print(json.dumps({"completeness": result}), flush=True)
+        print_json({"completeness": result}, one_line=True)
     else:
         console.print(f"{result['received']} records, {result['duplicates']} duplicates, {result['missing']} missing")
     return exit_codes.WRONG if result["missing"] else exit_codes.DONE

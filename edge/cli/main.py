@@ -1,11 +1,9 @@
-"""The ``penstock`` command. Every command has ``--json``; exit codes are in ``exit_codes.py``.
+"""The ``penstock`` command. What answers a question answers it with ``--json`` too; exit codes: ``exit_codes.py``.
 
 Imports stand inside the commands, so that asking costs no more than what it needs.
 """
 
 import asyncio
-import json
-import os
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -18,6 +16,8 @@ from edge.cli import exit_codes, opcua
 from edge.cli.action import action
 from edge.cli.decode import decode
 from edge.cli.identify import identify
+from edge.cli.options import DEFAULT_STATE, Json, State, TakesNegatives
+from edge.cli.printed import print_json, remark, say
 from edge.cli.profile import profile_app
 from edge.cli.read import read
 from edge.cli.scan_bus import scan_bus
@@ -33,19 +33,13 @@ app = typer.Typer(
 app.add_typer(profile_app)
 app.add_typer(opcua.app, name="opcua")
 app.command("scan-bus")(scan_bus)
-app.command()(read)
-app.command()(decode)
+app.command(cls=TakesNegatives)(read)
+app.command(cls=TakesNegatives)(decode)
 app.command()(identify)
-app.command()(write)
+app.command(cls=TakesNegatives)(write)
 app.command()(action)
 
 Site = Annotated[Path, typer.Argument(help="the site file (YAML)", show_default=False)]
-State = Annotated[
-    Path,
-    typer.Option("--state", help="the state directory", envvar="PENSTOCK_STATE"),
-]
-Json = Annotated[bool, typer.Option("--json", help="answer as JSON")]
-DEFAULT_STATE = Path("/var/lib/penstock")
 
 
 def main() -> None:
@@ -60,6 +54,10 @@ def main() -> None:
         _fail(error, exit_codes.REFUSED)
     except PenstockError as error:
         _fail(error, exit_codes.WRONG)
+    except OSError as error:
+        # A file that was named and cannot be used.
+        said = error.strerror or str(error) or type(error).__name__
+        _fail(PenstockError(f"{error.filename}: {said}" if error.filename else said), exit_codes.WRONG)
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -72,9 +70,9 @@ def _fail(error: PenstockError, code: int) -> None:
                 {"file": p.file, "line": p.line, "path": p.path, "found": p.found, "expected": p.expected}
                 for p in error.problems
             ]
-        print(json.dumps(body, ensure_ascii=False))
+        print_json(body, one_line=True)
     else:
-        print(error.message, file=sys.stderr)
+        remark(error.message)
     sys.exit(code)
 
 
@@ -86,7 +84,7 @@ def validate(site: Site, as_json: Json = False) -> None:
 
     loaded = load_site(site)
     if as_json:
-        _print_json({"ok": True, **site_summary(loaded)})
+        print_json({"ok": True, **site_summary(loaded)})
     else:
         show_site(loaded)
 
@@ -149,7 +147,7 @@ def status(
 
     answer = _ask(state, {"op": "status"}) | {"forwarder": _forwarder_status(state)}
     if as_json:
-        _print_json({"links": answer["links"]} if links else answer)
+        print_json({"links": answer["links"]} if links else answer)
     elif links:
         show_links(answer)
     else:
@@ -174,10 +172,10 @@ def why(
     from edge.cli.show import show_why
 
     answer = _ask(state, {"op": "why", "name": name})
-    _print_json(answer) if as_json else show_why(answer)
+    print_json(answer) if as_json else show_why(answer)
 
 
-@app.command()
+@app.command(cls=TakesNegatives)
 def order(
     dispenser: Annotated[str, typer.Argument(help="the dispenser, such as FILL-1")],
     volume: Annotated[str, typer.Argument(help="the volume with its unit: '8 m3' or '500 L'")],
@@ -190,24 +188,27 @@ def order(
     """Order a fill at a batch dispenser."""
     from edge.cli.show import show_receipt
 
+    volume_m3 = _quantity(volume, "volume")
+    if volume_m3 <= 0:
+        raise typer.BadParameter(f"'{volume}': the volume of an order is above 0")
     request = {
         "op": "order",
         "dispenser": dispenser,
-        "volume_m3": _quantity(volume, "volume"),
+        "volume_m3": volume_m3,
         "vehicle": vehicle,
     }
     answer = _ask(state, request | ({"order_id": order_id} if order_id else {}))
     if not wait:
-        _print_json(answer) if as_json else print(f"order {answer['order_id']} accepted")
+        print_json(answer) if as_json else say(f"order {answer['order_id']} accepted")
         return
     from edge.cli.client import wait_for_receipt
 
     try:
-        receipt = asyncio.run(wait_for_receipt(state, answer["order_id"], _volume_deadline(request["volume_m3"])))
+        receipt = asyncio.run(wait_for_receipt(state, answer["order_id"], _volume_deadline(volume_m3)))
     except KeyboardInterrupt:
-        print(f"the fill goes on; 'penstock cancel {dispenser}' ends it", file=sys.stderr)
+        remark(f"the fill goes on; 'penstock cancel {dispenser}' ends it")
         raise
-    _print_json(receipt) if as_json else show_receipt(receipt)
+    print_json(receipt) if as_json else show_receipt(receipt)
     if not receipt["complete"]:
         sys.exit(exit_codes.WRONG)
 
@@ -220,10 +221,10 @@ def cancel(
 ) -> None:
     """End the fill in hand early; its receipt says so."""
     answer = _ask(state, {"op": "cancel", "dispenser": dispenser})
-    _print_json(answer) if as_json else print(f"{dispenser}: the fill is being ended")
+    print_json(answer) if as_json else say(f"{dispenser}: the fill is being ended")
 
 
-@app.command()
+@app.command(cls=TakesNegatives)
 def setpoint(
     dispenser: Annotated[str, typer.Argument(help="a continuous dispenser")],
     flow: Annotated[str, typer.Argument(help="the flow with its unit: '120 m3/h'; '0 m3/h' stops")],
@@ -231,8 +232,11 @@ def setpoint(
     as_json: Json = False,
 ) -> None:
     """Give a continuous dispenser another flow set-point."""
-    answer = _ask(state, {"op": "setpoint", "dispenser": dispenser, "flow_m3h": _quantity(flow, "flow")})
-    _print_json(answer) if as_json else print(f"{dispenser}: set-point {flow} accepted")
+    flow_m3h = _quantity(flow, "flow")
+    if flow_m3h < 0:
+        raise typer.BadParameter(f"'{flow}': a flow is 0 (stops) or above")
+    answer = _ask(state, {"op": "setpoint", "dispenser": dispenser, "flow_m3h": flow_m3h})
+    print_json(answer) if as_json else say(f"{dispenser}: set-point {flow} accepted")
 
 
 @app.command()
@@ -243,7 +247,7 @@ def reset(
 ) -> None:
     """Reset a trip. Accepted only when its cause is gone on fresh good data."""
     answer = _ask(state, {"op": "reset", "dispenser": dispenser})
-    _print_json(answer) if as_json else print(f"{dispenser}: the trip is reset")
+    print_json(answer) if as_json else say(f"{dispenser}: the trip is reset")
 
 
 @app.command()
@@ -256,7 +260,7 @@ def receipts(
     from edge.cli.show import show_receipts
 
     answer = _ask(state, {"op": "receipts", "limit": limit})
-    _print_json(answer) if as_json else show_receipts(answer["receipts"])
+    print_json(answer) if as_json else show_receipts(answer["receipts"])
 
 
 @app.command()
@@ -268,8 +272,9 @@ def listen(
     as_json: Json = False,
 ) -> None:
     """Decode what arrives at a broker, and say at the end whether it is complete."""
-    from edge.cli.listen import listen_to
+    from edge.cli.listen import check_broker, listen_to
 
+    check_broker(broker)
     sys.exit(asyncio.run(listen_to(broker, group, node, count, as_json=as_json)))
 
 
@@ -303,9 +308,9 @@ def _ask(state: Path, request: dict[str, Any]) -> dict[str, Any]:
     if answer.get("ok"):
         return answer
     if "--json" in sys.argv:
-        _print_json(answer)
+        print_json(answer)
     else:
-        print(f"refused: {answer.get('error')}", file=sys.stderr)
+        remark(f"refused: {answer.get('error')}")
     sys.exit(exit_codes.REFUSED if answer.get("code") == "refused" else exit_codes.WRONG)
 
 
@@ -324,13 +329,9 @@ def _quantity(text: str, kind: str) -> float:
         raise typer.BadParameter(f"'{text}' is not {error}") from error
 
 
-def _volume_deadline(volume_m3: Any) -> float:
+def _volume_deadline(volume_m3: float) -> float:
     """How long a fill of this volume may take: at 10 m3/h, and some minutes."""
-    return 300.0 + float(volume_m3) / 10 * 3600
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2 if os.isatty(1) else None))
+    return 300.0 + volume_m3 / 10 * 3600
 
 
 if __name__ == "__main__":

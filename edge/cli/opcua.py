@@ -1,8 +1,6 @@
 """``penstock opcua``: look through a server, and say which servers are trusted."""
 
 import asyncio
-import json
-import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from config.errors import LinkError
+from edge.cli.options import DEFAULT_STATE, Json, State
+from edge.cli.printed import print_json, say
 
 if TYPE_CHECKING:
     from config.site import OpcUaLink
@@ -21,9 +21,6 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 trust_app = typer.Typer(help="Which servers this box trusts, and what it shows to them.", rich_markup_mode=None)
 app.add_typer(trust_app, name="trust")
 
-Json = Annotated[bool, typer.Option("--json", help="answer as JSON")]
-State = Annotated[Path, typer.Option("--state", help="the state directory", envvar="PENSTOCK_STATE")]
-DEFAULT_STATE: Final = Path("/var/lib/penstock")
 BROWSE_TIMEOUT: Final = "10 s"
 """How long one answer of a server that is browsed by its url alone may take."""
 MAX_VALUE: Final = 60
@@ -67,12 +64,12 @@ def browse(
         source = f"browsed from {settings.url} on {datetime.now(UTC):%Y-%m-%d}"
         print(yaml.safe_dump(profile_of(root, source), allow_unicode=True, sort_keys=False, width=110), end="")
     elif as_json:
-        _print_json({"ok": True, "url": settings.url, "truncated": truncated, "tree": root.to_json()})
+        print_json({"ok": True, "url": settings.url, "truncated": truncated, "tree": root.to_json()})
     else:
         for line in _lines(root, 0, values):
-            print(line)
+            say(line)
         if truncated:
-            print("... and more: begin further down with --node")
+            say("... and more: begin further down with --node")
 
 
 @trust_app.callback(invoke_without_command=True)
@@ -85,12 +82,12 @@ def trust(context: typer.Context, state: State = DEFAULT_STATE, as_json: Json = 
     known = TrustList(state / "pki")
     lists = {"trusted": known.trusted(), "rejected": known.rejected()}
     if as_json:
-        _print_json({"ok": True} | {name: [entry.to_json() for entry in entries] for name, entries in lists.items()})
+        print_json({"ok": True} | {name: [entry.to_json() for entry in entries] for name, entries in lists.items()})
         return
     for name, entries in lists.items():
-        print(f"{name}: {len(entries) or 'none'}")
+        say(f"{name}: {len(entries) or 'none'}")
         for entry in entries:
-            print(f"  {_entry(entry)}")
+            say(f"  {_entry(entry)}")
 
 
 @trust_app.command()
@@ -103,7 +100,7 @@ def add(
     from drivers.opcua.trust import TrustList
 
     entry = TrustList(state / "pki").add(what)
-    _print_json({"ok": True, **entry.to_json()}) if as_json else print(f"trusted: {_entry(entry)}")
+    print_json({"ok": True, **entry.to_json()}) if as_json else say(f"trusted: {_entry(entry)}")
 
 
 @trust_app.command()
@@ -116,7 +113,7 @@ def remove(
     from drivers.opcua.trust import TrustList
 
     entry = TrustList(state / "pki").remove(what)
-    _print_json({"ok": True, **entry.to_json()}) if as_json else print(f"trusted no more: {_entry(entry)}")
+    print_json({"ok": True, **entry.to_json()}) if as_json else say(f"trusted no more: {_entry(entry)}")
 
 
 @trust_app.command()
@@ -165,10 +162,10 @@ def _show_own(own: Any, as_json: bool) -> None:
         "not_after": own.certificate.not_valid_after_utc.isoformat(),
     }
     if as_json:
-        _print_json({"ok": True, **shown})
+        print_json({"ok": True, **shown})
         return
     for name, value in shown.items():
-        print(f"{name.replace('_', ' ')}: {value}")
+        say(f"{name.replace('_', ' ')}: {value}")
 
 
 def _entry(entry: "Entry") -> str:
@@ -263,7 +260,3 @@ def _lines(found: "Found", level: int, values: bool) -> list[str]:
 def _shortened(value: object) -> str:
     text = repr(value)
     return text if len(text) <= MAX_VALUE else text[: MAX_VALUE - 3] + "..."
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2 if os.isatty(1) else None))

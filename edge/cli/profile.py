@@ -1,7 +1,6 @@
 """``penstock profile``: what device profiles ship, what one says, and what is doubtful in one of your own."""
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,8 @@ import typer
 
 from config.errors import ConfigError, PenstockError, Problem
 from edge.cli import exit_codes
+from edge.cli.options import Json
+from edge.cli.printed import print_json
 
 if TYPE_CHECKING:
     from config.lint import Remark
@@ -23,7 +24,6 @@ profile_app = typer.Typer(
 )
 
 Which = Annotated[str, typer.Argument(help="a shipped profile by name, or a file", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="answer as JSON")]
 
 
 @profile_app.command("list")
@@ -49,7 +49,7 @@ def list_profiles(as_json: Json = False) -> None:
             }
             for name, profile in found
         ]
-        _print_json(rows)
+        print_json(rows)
     else:
         show_list(found)
 
@@ -61,7 +61,7 @@ def show(which: Which, as_json: Json = False) -> None:
 
     name, profile = _profile(which)
     if as_json:
-        _print_json(profile.model_dump(mode="json", exclude_defaults=True))
+        print_json(profile.model_dump(mode="json", exclude_defaults=True))
     else:
         show_profile(name, profile)
 
@@ -92,7 +92,7 @@ def lint(
     counts = {level: sum(remark.level == level for _, remark in remarks) for level in ("error", "warning", "info")}
     counts["error"] += len(problems)
     if as_json:
-        _print_json(
+        print_json(
             {
                 "ok": not counts["error"],
                 "profiles": len(checked),
@@ -164,7 +164,3 @@ def _profile(which: str) -> "tuple[str, ModbusProfile | OpcUaProfile]":
     close = difflib.get_close_matches(which, names, 1)
     hint = f"; did you mean '{close[0]}'?" if close else ""
     raise PenstockError(f"no profile '{which}' ships with Penstock ('penstock profile list'), and no such file{hint}")
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2 if os.isatty(1) else None))

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Final
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -11,8 +10,7 @@ from config.errors import Problem
 from config.lint import Remark, verified_of
 from config.profile import ModbusProfile, ModbusSignal, OpcUaProfile, OpcUaSignal, Verified
 from edge.cli.profile_pages import duration, encoding, rules
-
-console = Console(highlight=False)
+from edge.cli.screen import console
 
 _LEVEL_STYLE: Final = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 _VERIFIED_STYLE: Final = {Verified.MANUAL: "green", Verified.TRANSCRIPT: "green", Verified.UNVERIFIED: "yellow"}

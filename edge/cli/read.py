@@ -1,8 +1,6 @@
 """``penstock read``: what stands in the registers now, of a device of the site or of whatever answers."""
 
 import asyncio
-import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,18 +9,13 @@ from typing import Annotated, Any, Final
 import typer
 
 from edge.cli import exit_codes
+from edge.cli.options import Json, Profile, Unit, begins_with_digit, check_words
+from edge.cli.printed import print_json, remark
+from edge.cli.silence import silence
 from edge.cli.target import Target, takes_target
 
 BESIDE: Final = (-1, 0, 1)
 """Vendors' tables are off by one, one way or the other."""
-
-Unit = Annotated[
-    int | None, typer.Option("--unit", help="the Modbus unit, of a link or of --port or --host", min=0, max=255)
-]
-Json = Annotated[bool, typer.Option("--json", help="answer as JSON")]
-Profile = Annotated[
-    str | None, typer.Option("--profile", help="the profile (name or file) of what --port or --host leads to")
-]
 
 
 @takes_target
@@ -54,20 +47,21 @@ def read(
     if find:
         from edge.cli.find import find_registers
 
-        found = asyncio.run(find_registers(target, wanted.name, unit, wanted.table))
-        _print_json(found) if as_json else _show_found(found)
+        found = find_registers(target, wanted.name, unit, wanted.table)
+        print_json(found) if as_json else _show_found(found, target.spelt(wanted.name, unit))
+        if found["interrupted"]:
+            sys.exit(130)
         sys.exit(exit_codes.DONE if found["blocks"] else exit_codes.WRONG)
     if wanted.table is not None:
         places = BESIDE if around else (0,)
         raw = asyncio.run(_read_places(target, wanted, unit, places))
-        _print_json(raw if around else raw[0]) if as_json else _show_places(raw, wanted)
+        print_json(raw if around else raw[0]) if as_json else _show_places(raw, wanted)
         sys.exit(_code_of([answer for answer in raw if answer["offset"] == 0]))
     if around:
         raise typer.BadParameter("--around goes with a place: penstock read NAME holding 100 2 --around")
     answer = asyncio.run(_read_signals(target, wanted.name, wanted.fields, unit, profile))
-    _print_json(answer) if as_json else _show_signals(answer)
-    bad = any(s["quality"] == "bad" and s["reason"] != "write-only" for s in answer["signals"])
-    sys.exit(exit_codes.WRONG if bad else exit_codes.DONE)
+    print_json(answer) if as_json else _show_signals(answer)
+    sys.exit(_code_of_signals(answer["signals"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +90,9 @@ def parse(words: Sequence[str]) -> Wanted:
 
     name: str | None = None
     fields: tuple[str, ...] = ()
+    check_words(words)
     left = list(words)
-    if left and left[0].lower() not in TABLES and not left[0][0].isdigit():
+    if left and left[0].lower() not in TABLES and not begins_with_digit(left[0]):
         name, _, field = left.pop(0).partition(".")
         fields = (field,) if field else ()
     if not left:
@@ -180,6 +175,14 @@ def _code_of(answers: Sequence[dict[str, Any]]) -> int:
     return exit_codes.UNREACHABLE if outcomes & {"timeout", "lost"} else exit_codes.WRONG
 
 
+def _code_of_signals(signals: Sequence[dict[str, Any]]) -> int:
+    """Unreachable where nothing at all was answered; one bad reading among others is a bad reading."""
+    read = [signal for signal in signals if signal["reason"] != "write-only"]
+    if read and all(signal["reason"] == "no-communication" for signal in read):
+        return exit_codes.UNREACHABLE
+    return exit_codes.WRONG if any(signal["quality"] == "bad" for signal in read) else exit_codes.DONE
+
+
 # -- for people ------------------------------------------------------------------------------------------------------
 
 
@@ -187,7 +190,7 @@ def _show_signals(answer: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from edge.cli.show import console
+    from edge.cli.screen import console
 
     styles = {"good": "green", "uncertain": "yellow", "bad": "bold red"}
     console.print(
@@ -206,6 +209,8 @@ def _show_signals(answer: dict[str, Any]) -> None:
             signal["place"] + (f"  ({signal['error']})" if signal["error"] else ""),
         )
     console.print(table, soft_wrap=True)
+    if answer["signals"] and all(signal["reason"] == "no-communication" for signal in answer["signals"]):
+        console.print(silence(answer, answer["device"]), style="yellow", soft_wrap=True)
 
 
 def shown_value(signal: dict[str, Any]) -> str:
@@ -220,14 +225,12 @@ def shown_value(signal: dict[str, Any]) -> str:
     if signal["kind"] == "time":
         return datetime.fromtimestamp(value).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, float):
-        # A float32 has no more digits than these; a total of whole numbers and decimals has.
-        value = f"{value:.{7 if 'float32' in signal['place'] else 10}g}"
+        value = f"{value:.{signal.get('digits', 10)}g}"
     return f"{value} {signal['unit']}".strip() if signal["unit"] != "1" else str(value)
 
 
 def _show_places(answers: Sequence[dict[str, Any]], wanted: Wanted) -> None:
-    from edge.cli.session import remark
-    from edge.cli.show import console
+    from edge.cli.screen import console
 
     remark(wanted.said)
     if wanted.table is not None and not wanted.said and wanted.address >= 10_000:
@@ -254,7 +257,7 @@ def _show_places(answers: Sequence[dict[str, Any]], wanted: Wanted) -> None:
 
 def _advice(answer: dict[str, Any]) -> str:
     if answer["outcome"] == "timeout":
-        return ": does the unit answer at all ('penstock scan-bus')? Some say nothing to registers that they have not"
+        return f": {silence(answer)}"
     if answer.get("exception") == 2:
         return ": it has no such registers, or not all of them; try --around, fewer of them, or --find"
     if answer.get("exception") == 1:
@@ -306,8 +309,8 @@ def _bits(answer: dict[str, Any]) -> Any:
     return table
 
 
-def _show_found(found: dict[str, Any]) -> None:
-    from edge.cli.show import console
+def _show_found(found: dict[str, Any], where: str) -> None:
+    from edge.cli.screen import console
 
     for block in found["blocks"]:
         many = f" to {block['last']}, {block['count']} registers" if block["count"] > 1 else ""
@@ -317,8 +320,4 @@ def _show_found(found: dict[str, Any]) -> None:
     console.print(found["said"], soft_wrap=True)
     for block in sorted(found["blocks"], key=lambda one: -one["count"])[:1]:
         place = f"{block['table']} {block['first']} {block['count']}"
-        console.print(f"next: penstock decode ... {place} --expect 'what the display shows'", soft_wrap=True)
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2 if os.isatty(1) else None))
+        console.print(f"next: penstock decode {where} {place} --expect 'what the display shows'", soft_wrap=True)

@@ -1,8 +1,7 @@
 """``penstock scan-bus``: who answers on a bus, at which speed and as which unit. It never writes."""
 
 import asyncio
-import json
-import os
+import functools
 import sys
 import time
 from contextlib import nullcontext
@@ -11,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from config.errors import LinkError
 from edge.cli import exit_codes
-from edge.cli.read import Json
+from edge.cli.options import Json
+from edge.cli.printed import print_json, progress, remark
 from edge.cli.target import Target, takes_target
 
 if TYPE_CHECKING:
@@ -24,9 +25,14 @@ SERIAL_TIMEOUT_S: Final = 0.2
 TCP_TIMEOUT_S: Final = 1.0
 """A gateway waits for its serial side."""
 PROGRESS_S: Final = 0.2
+_HELPS: Final = {
+    "baud": "which speeds: 9600,19200 [default: the eight from 1200 to 115200, the usual first]",
+    "parity": "which: N, E or O, or N,E,O [default: N and E]",
+}
+"""Of options that mean one setting elsewhere."""
 
 
-@takes_target
+@functools.partial(takes_target, helps=_HELPS)
 def scan_bus(
     target: Target,
     link: Annotated[
@@ -49,15 +55,28 @@ def scan_bus(
     wanted = parse_units(units)
     log = Log(tcp=target.host is not None and not target.rtu)
     summary: dict[str, Any] = {}
+    failure: LinkError | None = None
     try:
         asyncio.run(_scan(target, link, wanted, log, summary, first=first, thorough=thorough))
     except KeyboardInterrupt:
         log.interrupted = True
+    except LinkError as error:
+        if not log.asked:
+            raise
+        failure = error
+        log.interrupted = True
     answer = _answer(log, summary)
+    if failure is not None:
+        answer |= {"ok": False, "code": failure.code, "error": failure.message}
     if as_json:
-        print(json.dumps(answer, ensure_ascii=False, indent=2 if os.isatty(1) else None))
+        print_json(answer)
     else:
         _show(answer)
+        _show_next(answer, target, link)
+    if failure is not None:
+        if not as_json:
+            remark(failure.message)
+        sys.exit(exit_codes.UNREACHABLE)
     if log.interrupted:
         sys.exit(130)
     sys.exit(exit_codes.DONE if log.found else exit_codes.WRONG)
@@ -68,13 +87,17 @@ def parse_units(text: str) -> list[int]:
     wanted: list[int] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         low, dash, high = part.partition("-")
-        if not low.isdigit() or (dash and not high.isdigit()):
+        if not _plain(low) or (dash and not _plain(high)):
             raise typer.BadParameter(f"--units '{part}': a number, or a span such as 1-32")
         begin, end = int(low), int(high) if dash else int(low)
         if not 0 <= begin <= end <= 255:
             raise typer.BadParameter(f"--units '{part}': 0 to 255, the lower number first")
         wanted += range(begin, end + 1)
     return list(dict.fromkeys(wanted))
+
+
+def _plain(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 3
 
 
 async def _scan(
@@ -91,10 +114,10 @@ async def _scan(
     from drivers.modbus.search import UNITS, Search
     from edge.cli.by_hand import shipped_profiles
     from edge.cli.direct import alone
-    from edge.cli.session import remark, running_controller
+    from edge.cli.session import running_controller
 
     running = await running_controller(target.state)
-    shared = _lent(target, name, running)
+    shared = await _lent(target, name, running)
     if shared is not None:
         assert running is not None
         await _scan_shared(target, running, shared, units, log, summary, first=first, thorough=thorough)
@@ -112,15 +135,15 @@ async def _scan(
         await _Scanner(link, search, log, first=first, all_units=not units).run()
 
 
-def _lent(target: Target, name: str | None, running: dict[str, Any] | None) -> str | None:
+async def _lent(target: Target, name: str | None, running: dict[str, Any] | None) -> str | None:
     """The link of the running controller that is to be searched, ``None`` for a bus that is nobody's."""
-    from config.errors import DeviceError, LinkError
+    from config.errors import DeviceError
     from config.load import load_site
     from edge.cli.by_hand import link_of
-    from edge.cli.session import shared_link
+    from edge.cli.same_bus import shared_link
 
     if target.by_hand:
-        return shared_link(running, link_of(_whither(target)))
+        return await shared_link(running, link_of(_whither(target)))
     if name is None:
         raise DeviceError("which bus? --port /dev/ttyUSB0, --host 10.0.0.5, or a link of the site")
     if running is None:
@@ -180,18 +203,28 @@ class _Scanner:
         self._timings: dict[Any, Any] = {}
 
     async def run(self) -> None:
-        from edge.cli.session import progress
+        from drivers.modbus.transport import SettingsRefused
 
         probe: Probe | None = None
         setting = None
+        refusal: LinkError | None = None
         try:
             for one in self._search:
+                if one.setting in self._log.refused:
+                    continue
                 if probe is None or one.setting != setting:
                     if probe is not None:
                         await probe.__aexit__()
-                    else:
+                        probe = None
+                    try:
+                        probe, setting = await self._open(one), one.setting
+                    except SettingsRefused as error:
+                        # The other settings may do: a pseudo-terminal has no parity, an old port no high speed.
+                        self._log.refused.append(one.setting)
+                        refusal = error
+                        continue
+                    if not self._log.asked:
                         self._announce()
-                    probe, setting = await self._open(one), one.setting
                 self._show_progress(one)
                 found = self._log.note(one, await self._ask(probe, one))
                 self._left_s -= self._timeout(one)
@@ -199,6 +232,8 @@ class _Scanner:
                     return
                 if found is not None:
                     self._left_s = sum(self._timeout(other) for other in self._search.left(one))
+            if refusal is not None and not self._log.asked:
+                raise refusal
         finally:
             progress("")
             if probe is not None:
@@ -206,8 +241,6 @@ class _Scanner:
 
     def _announce(self) -> None:
         """Says before how long it may take: everything that stays silent costs its whole time-out."""
-        from edge.cli.session import remark
-
         tries = list(self._search.left(None))
         self._left_s = sum(self._timeout(one) for one in tries)
         remark(f"{len(tries)} requests if nobody answers, at most {duration(self._left_s)}; the likely ones first")
@@ -245,8 +278,6 @@ class _Scanner:
         return self._first
 
     def _show_progress(self, one: "Try") -> None:
-        from edge.cli.session import progress
-
         now = time.monotonic()
         if now - self._shown_at < PROGRESS_S or not sys.stderr.isatty():
             return
@@ -282,7 +313,7 @@ async def _scan_shared(
     from config.errors import DeviceError
     from drivers.modbus.search import UNITS, Search
     from edge.cli.by_hand import shipped_profiles
-    from edge.cli.session import progress, remark, session
+    from edge.cli.session import session
     from edge.cli.target import Target as Whom
 
     if name not in running["links"] or not running["links"][name]["type"].startswith("modbus"):
@@ -354,7 +385,7 @@ def _answer(log: "Log", summary: dict[str, Any]) -> dict[str, Any]:
 def _show(answer: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from edge.cli.show import console
+    from edge.cli.screen import console
 
     if answer["units"]:
         table = Table(box=None, padding=(0, 1))
@@ -374,3 +405,14 @@ def _show(answer: dict[str, Any]) -> None:
     )
     for hint in answer["hints"]:
         console.print(hint, style="yellow", highlight=False, soft_wrap=True)
+
+
+def _show_next(answer: dict[str, Any], target: Target, link: str | None) -> None:
+    """What to type next of the first unit found."""
+    from edge.cli.screen import console
+
+    for one in answer["units"][:1]:
+        baud, mode = one["setting"].split(" ") if one["setting"] else ("", "")
+        unit = one["answers_as"] or one["unit"]
+        where = target.spelt(link, unit, baud, mode[1:2])
+        console.print(f"next: penstock identify {where}", highlight=False, soft_wrap=True)

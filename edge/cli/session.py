@@ -5,7 +5,6 @@ Either way the same requests are asked and answered (``edge.field``).
 
 import contextlib
 import os
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +13,16 @@ from typing import Any, Final, Protocol
 from config.errors import CommandRefused, DeviceError, LinkError
 from config.load import LoadedSite, load_site
 from config.profile import ModbusProfile
-from config.site import ModbusLink, ModbusTcpLink
 from edge import rpc
 from edge.cli.by_hand import HERE, link_of, site_of_one
 from edge.cli.direct import alone, direct_field, who
+from edge.cli.printed import remark
+from edge.cli.same_bus import shared_link
 from edge.cli.target import Target
 from edge.field import Field
 
+HIGHEST_UNIT: Final = 247
+"""Of a serial line (MODBUS over Serial Line V1.02, 2.2)."""
 ANSWER_S: Final = 90.0
 """A command with a handshake may take as long; reading every signal of a large device at 1,200 baud too."""
 
@@ -71,15 +73,28 @@ async def session(
             raise DeviceError(f"'{tag}' is a name of a site: leave --port and --host away, or leave the name away")
         if unit is None:
             raise DeviceError("which unit? say --unit 1 ('penstock scan-bus' finds those that answer)")
+        _check_unit(target, unit)
         way = _to_unit(target, unit, profile, running, writes=writes)
     else:
         if tag is None:
             raise DeviceError(
                 "what? A device or link of a site (--site FILE, or of the controller that runs), or --port or --host"
             )
+        if unused := target.settings_said():
+            remark(f"{unused}: not used, because {tag} is asked with the settings of its site; they go with --port")
         way = _to_tag(target, tag, unit, running, writes=writes)
     async with way as opened:
         yield opened
+
+
+def _check_unit(target: Target, unit: int) -> None:
+    """Refuses units that no device of a serial line can have."""
+    if target.host is not None and not target.rtu:
+        return
+    if unit == 0:
+        raise DeviceError("unit 0 means every unit of a serial line at once, and nobody answers it: 1 to 247")
+    if unit > HIGHEST_UNIT:
+        raise DeviceError(f"unit {unit}: the numbers from 248 on are reserved on a serial line: 1 to 247")
 
 
 @contextlib.asynccontextmanager
@@ -88,11 +103,14 @@ async def _to_unit(
 ) -> AsyncIterator[Session]:
     """The way to a unit of the port or host on the command line."""
     link = link_of(target)
-    shared = shared_link(running, link)
+    shared = await shared_link(running, link)
     if shared is not None:
         if profile is not None or writes:
             raise LinkError(f"a controller runs on this very link ({shared}): name the device as its site does")
         remark(f"this is link {shared} of the controller that runs in {target.state}; it is asked between its polls")
+        if unused := target.settings_said():
+            at = running["links"][shared]["address"] if running is not None else shared
+            remark(f"{unused}: not used, because the controller's own settings hold ({at})")
         yield Session(_through(target.state), True, shared, None, unit)
         return
     if writes and running is not None:
@@ -156,20 +174,6 @@ def _check_open(state: Path) -> None:
         )
 
 
-def shared_link(running: dict[str, Any] | None, link: ModbusLink) -> str | None:
-    """The link of a running controller that leads where ``link`` does."""
-    if running is None:
-        return None
-    for name, one in running["links"].items():
-        where = str(one["address"])
-        if isinstance(link, ModbusTcpLink):
-            if one["type"] == "modbus-tcp" and where.lower() == f"{link.host}:{link.port}".lower():
-                return str(name)
-        elif one["type"] == "modbus-rtu" and os.path.realpath(where.split(" ")[0]) == os.path.realpath(link.port):
-            return str(name)
-    return None
-
-
 def _found(tag: str, unit: int | None, links: list[str], devices: dict[str, str]) -> tuple[str, str | None]:
     """The link and the device that a tag means."""
     if tag in devices:
@@ -210,15 +214,3 @@ def _directly(field: Field) -> Asked:
             return rpc.refused("bad-request", str(error))
 
     return ask
-
-
-def remark(text: str) -> None:
-    """Says something beside the answer."""
-    if text:
-        print(text, file=sys.stderr)
-
-
-def progress(text: str) -> None:
-    """Shows how far something is, on one line of a terminal; "" takes it away."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)

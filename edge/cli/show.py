@@ -4,7 +4,7 @@ import time
 from datetime import datetime
 from typing import Any, Final
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -13,8 +13,7 @@ from config.check import dispenser_limits
 from config.load import LoadedSite
 from config.units import CANONICAL
 from edge.cli.link_tables import links_view
-
-console = Console(highlight=False)
+from edge.cli.screen import console
 
 FULL_BUS: Final = 0.8
 """Share of a serial line's time from which on its polls leave too little for retries, probes and writes."""
@@ -67,9 +66,8 @@ def show_site(loaded: LoadedSite) -> None:
     """Prints what a valid site file describes, and what to think about."""
     summary = site_summary(loaded)
     links = ", ".join(f"{tag} ({kind})" for tag, kind in summary["links"].items())
-    console.print(
-        f"[green]valid[/]: site {summary['site']}, {summary['devices']} devices, {summary['signals']} signals"
-    )
+    told = f": site {summary['site']}, {summary['devices']} devices, {summary['signals']} signals"
+    console.print(Text.assemble(("valid", "green"), told))
     console.print(f"links: {links}")
     for tag, dispenser in summary["dispensers"].items():
         table = Table(title=f"{tag}: {dispenser['mode']}, {dispenser['use']}", title_justify="left", box=None)
@@ -175,7 +173,7 @@ def _dispenser(tag: str, dispenser: dict[str, Any], answer: dict[str, Any]) -> P
         unverified = Text("unverified", "yellow") if guard["limit_status"] != "verified" else Text("")
         guards.add_row(guard["parameter"], _amount(guard["value"], guard["unit"]) + age, limits, verdict, unverified)
     border = "red" if dispenser["tripped"] else "green"
-    title = f"{tag}  {dispenser['mode']}, {dispenser['use']}"
+    title = Text(f"{tag}  {dispenser['mode']}, {dispenser['use']}")
     return Panel(Group(line, guards), title=title, title_align="left", border_style=border)
 
 
@@ -211,6 +209,11 @@ def why_view(answer: dict[str, Any]) -> Text:
     """The chain of causes, each under the one it explains, down to the bytes on the wire."""
     text = Text()
     text.append(f"{answer['subject']}: {answer['state']}\n", "bold")
+    if answer.get("problem"):
+        for line in _problem_lines(answer["problem"]):
+            text.append(f"  {line}\n", "yellow")
+    if "status" in answer:
+        _append_status(text, answer)
     for depth, cause in enumerate(answer["causes"]):
         text.append("  " * depth + "because " + cause["text"] + "\n")
         indent = depth + 1
@@ -219,20 +222,60 @@ def why_view(answer: dict[str, Any]) -> Text:
             wire = answer["wire"].get(seen["signal"])
             when = datetime.fromtimestamp(seen["utc"]).astimezone().strftime("%H:%M:%S.%f")[:-3]
             text.append(
-                "  " * indent + f"it read {_amount(seen['value'], seen['unit'])} ({seen['reason']}) at {when}\n",
+                "  " * indent + f"it read {_amount(seen['value'], seen['unit'], 7)} ({seen['reason']}) at {when}\n",
                 "yellow",
             )
             if wire is not None:
-                unit = f" unit {wire['unit']}" if wire["unit"] is not None else ""
-                place = f"from link {wire['link']} ({wire['address']}){unit}, {wire['place']}, bytes {seen['raw']}"
-                text.append("  " * indent + place + "\n", "cyan")
+                text.append("  " * indent + f"from {_place(wire, seen)}\n", "cyan")
     if not answer["causes"]:
         for signal, wire in answer["wire"].items():
-            unit = f" unit {wire['unit']}" if wire["unit"] is not None else ""
-            text.append(
-                f"  {signal}: link {wire['link']} ({wire['address']}){unit}, {wire['place']}, bytes {wire['raw']}\n"
-            )
+            text.append(f"  {signal}: {_place(wire, wire)}\n")
+    text.rstrip()
     return text
+
+
+def _place(wire: dict[str, Any], read: dict[str, Any]) -> str:
+    """Where a reading came from, and what came: its bytes, or the status of a server."""
+    unit = f" unit {wire['unit']}" if wire["unit"] is not None else ""
+    came = f", status {read['status']}" if read.get("status") else f", bytes {read['raw']}" if read["raw"] else ""
+    return f"link {wire['link']} ({wire['address']}){unit}, {wire['place']}{came}"
+
+
+def _problem_lines(problem: dict[str, Any]) -> list[str]:
+    """What is wrong with a reading, since when, and what to do."""
+    since = problem["since_utc"]
+    return [
+        line
+        for line in (
+            f"since {datetime.fromtimestamp(since).astimezone().strftime('%H:%M:%S')}" if since is not None else "",
+            problem["found"],
+            f"last error: {problem['last_error']}" if problem["last_error"] else "",
+            problem["remedy"],
+        )
+        if line
+    ]
+
+
+def _append_status(text: Text, answer: dict[str, Any]) -> None:
+    """How a link or device does, and each signal that is not good."""
+    status = answer["status"]
+    where = [str(status["address"])]
+    if status.get("unit") is not None:
+        where.append(f"unit {status['unit']}")
+    if "link" in status:
+        where.insert(0, f"link {status['link']}")
+    text.append(f"  {', '.join(where)}\n")
+    if status["last_error"]:
+        text.append(f"  last error: {status['last_error']}\n", "yellow")
+    if "polls" in status:
+        figures = ("polls", "replies", "timeouts", "exceptions", "malformed", "missed")
+        text.append(f"  since the start: {', '.join(f'{status[one]} {one}' for one in figures)}\n")
+    else:
+        offline = [tag for tag, device in status["devices"].items() if not device["online"]]
+        text.append(f"  offline: {', '.join(offline) or 'none'}\n")
+    for one in answer["bad"]:
+        told = "; ".join(_problem_lines(one))
+        text.append(f"  {one['name']}: {one['reason'].replace('-', ' ')}{f' {told}' if told else ''}\n", "yellow")
 
 
 def show_receipts(receipts: list[dict[str, Any]]) -> None:
@@ -256,8 +299,10 @@ def receipt_view(receipt: dict[str, Any]) -> Panel:
             f"{receipt['total_start_m3']:.3f} to {receipt['total_end_m3']:.3f} m3",
             receipt["meter"],
         )
-        return Panel(table, title=f"supply account {receipt['ledger_id']}  {receipt['subject']}", title_align="left")
-    table.add_row("delivered", f"[bold]{receipt['delivered_m3']:.3f} m3[/]", f"of {receipt['preset_m3']:g} m3 ordered")
+        title = Text(f"supply account {receipt['ledger_id']}  {receipt['subject']}")
+        return Panel(table, title=title, title_align="left", expand=False)
+    delivered = Text(f"{receipt['delivered_m3']:.3f} m3", "bold")
+    table.add_row("delivered", delivered, f"of {receipt['preset_m3']:g} m3 ordered")
     if receipt["total_start_m3"] is not None:
         table.add_row(
             "totaliser",
@@ -265,15 +310,15 @@ def receipt_view(receipt: dict[str, Any]) -> Panel:
             receipt["meter"],
         )
     table.add_row("vehicle", receipt["vehicle"] or "-", f"use {receipt['use']}")
-    ended, stop = ("complete" if receipt["complete"] else "[red]early[/]"), receipt["stop"]
+    ended, stop = (Text("complete") if receipt["complete"] else Text("early", "red")), receipt["stop"]
     while stop is not None:
         table.add_row("ended" if ended else "", ended, stop["text"])
-        ended, stop = "", stop.get("because")
+        ended, stop = Text(), stop.get("because")
     for quality in receipt["quality"]:
         shown = f"{_amount(quality['lowest'], '')} to {_amount(quality['highest'], quality['unit'])}"
         mark = "" if quality["limit_status"] == "verified" else " (unverified)"
         table.add_row(quality["parameter"], shown, f"limit {quality['limit']}{mark}")
-    title = f"receipt {receipt['ledger_id']}  order {receipt['order_id']}  {receipt['subject']}"
+    title = Text(f"receipt {receipt['ledger_id']}  order {receipt['order_id']}  {receipt['subject']}")
     return Panel(
         table,
         title=title,

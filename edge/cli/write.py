@@ -1,8 +1,6 @@
 """``penstock write``: sets a signal of a device by hand. Confirmed, checked, read back and recorded."""
 
 import asyncio
-import json
-import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -10,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from edge.cli import exit_codes
-from edge.cli.read import Json, Profile, Unit
+from edge.cli.options import Json, Profile, Unit, begins_with_digit, check_words
+from edge.cli.printed import print_json, remark, say
 from edge.cli.target import Target, takes_target
 
 Yes = Annotated[bool, typer.Option("--yes", help="do not ask for confirmation")]
@@ -51,8 +50,9 @@ def _request(words: list[str], *, by_hand: bool) -> tuple[str | None, dict[str, 
     """The device that the words name, and the request without it."""
     from edge.cli.read import parse
 
+    check_words(words)
     first, *rest = words
-    if first.lower() not in ("holding", "coil", "hr", "coils") and not first[0].isdigit():
+    if first.lower() not in ("holding", "coil", "hr", "coils") and not begins_with_digit(first):
         name, _, field = first.partition(".")
         if by_hand and not field:
             name, field = "", name
@@ -63,11 +63,12 @@ def _request(words: list[str], *, by_hand: bool) -> tuple[str | None, dict[str, 
         words = rest
     else:
         name = ""
-    if len(words) < 3 and not (words and words[0].isdigit() and len(words) == 2):
+    numbered = bool(words) and begins_with_digit(words[0])
+    if len(words) < (2 if numbered else 3):
         raise typer.BadParameter("NAME.SIGNAL VALUE, or NAME TABLE ADDRESS VALUES")
     from drivers.modbus.raw import number
 
-    split = 1 if words[0].isdigit() else 2
+    split = 1 if numbered else 2
     place = parse(words[:split])
     values = [_raw(word, number) for word in words[split:]]
     return name or None, {"op": "write-raw", "table": place.table, "address": place.address, "values": values}
@@ -121,11 +122,11 @@ def confirm(planned: dict[str, Any], *, yes: bool) -> None:
         lines.append(f"  WARNING: {planned['warning']}")
     if yes:
         if planned.get("warning"):
-            print(f"WARNING: {planned['warning']}", file=sys.stderr)
+            remark(f"WARNING: {planned['warning']}")
         return
     if not sys.stdin.isatty():
         raise CommandRefused("nothing was sent: there is no terminal to ask for confirmation; say --yes if it is meant")
-    print("\n".join(lines), file=sys.stderr)
+    remark("\n".join(lines))
     print("write it? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes", "j", "是"):
         raise CommandRefused("nothing was sent")
@@ -134,15 +135,15 @@ def confirm(planned: dict[str, Any], *, yes: bool) -> None:
 def finish(answer: dict[str, Any], *, as_json: bool) -> None:
     """Prints how it ended, and exits so."""
     if as_json:
-        print(json.dumps(answer, ensure_ascii=False, indent=2 if os.isatty(1) else None))
+        print_json(answer)
     else:
         what = answer["signal"] or f"{answer['device']} {answer['register']}"
         if answer["outcome"] == "done":
             read = f", read back {_shown(answer['readback'], answer)}" if answer["readback"] is not None else ""
             detail = f" ({answer['detail']})" if answer["detail"] else ""
-            print(f"{what}: {_shown(answer['old'], answer)} -> {_shown(answer['new'], answer)}{read}{detail}; recorded")
+            say(f"{what}: {_shown(answer['old'], answer)} -> {_shown(answer['new'], answer)}{read}{detail}; recorded")
         else:
-            print(f"{what}: not done: {answer['detail']}; recorded", file=sys.stderr)
+            remark(f"{what}: not done: {answer['detail']}; recorded")
     sys.exit(exit_codes.DONE if answer["outcome"] == "done" else exit_codes.WRONG)
 
 

@@ -72,6 +72,7 @@ class Controller:
         self.image: tuple[Sample, ...] = (NOT_YET_READ,) * len(program.signal_names)
         self.drivers: Sequence[LinkDriver] = open_links(loaded, self.take, self._note_event, pki)
         self._raw: list[Sample] = list(self.image)
+        self._so_since: list[float | None] = [None] * len(self._raw)
         self._critical = tuple(signal.critical for signal in loaded.signals.signals)
         self._inbox: deque[_Waiting] = deque()
         self._recorder = Recorder(loaded, program, aliases, store, self.drivers)
@@ -93,11 +94,17 @@ class Controller:
         now = self.now()
         critical = False
         for index, sample in zip(indices, samples, strict=True):
+            if sample.reason is not self._raw[index].reason:
+                self._so_since[index] = now.utc
             self._raw[index] = sample
             self._recorder.note(index, sample, now)
             critical = critical or self._critical[index]
         if critical and not self._scanning:
             self._guarded_scan(on_demand=True)
+
+    def since(self, index: int) -> float | None:
+        """Since when a signal has the reason that it has now, seconds UTC; ``None`` where a scan has given it."""
+        return self._so_since[index] if self.image[index].reason is self._raw[index].reason else None
 
     def _note_event(self, event: LinkEvent) -> None:
         """Records what a driver reports beside its readings."""

@@ -7,8 +7,9 @@ import uuid
 from typing import Any, Final
 
 from config.errors import CommandRefused
-from config.sample import Value, hj212_flag
-from config.signals import Signal, profile_base, wire_place
+from config.profile import OpcUaSignal
+from config.sample import Quality, Reason, Value, hj212_flag
+from config.signals import Signal, SignalTable, digits
 from control.batch import BatchDispenser, BatchState
 from control.cause import chain, sentence, to_json
 from control.command import Command, Op
@@ -23,6 +24,7 @@ from drivers.modbus.transaction import Result
 from drivers.port import WriteResult
 from edge.arguments import MAX_TEXT, BadRequest, number, text
 from edge.controller.controller import Controller
+from edge.controller.explain import problem, status_text, wire
 from edge.controller.recorder import metric_name
 from edge.field import FIELD_OPS, HAND_SHARE, Bus, Field, link_address
 from edge.rpc import refused, user_name
@@ -128,6 +130,7 @@ class Requests:
             "boot": controller.store.boot,
             "pid": os.getpid(),
             "utc": controller.now().utc,
+            "signals": controller.loaded.signals.field_count,
             "links": {driver.name: self._link(driver.name) for driver in controller.drivers},
             "dispensers": {unit.tag: self._dispenser(i) for i, unit in enumerate(controller.program.dispensers)},
             "valves": {
@@ -155,7 +158,28 @@ class Requests:
         if load is None:
             # Until there are figures of a period: since the start.
             load = round(min(100.0 * status.busy_s / max(time.monotonic() - self._began, 1e-3), 100.0), 1)
-        return {"type": link.type, "address": link_address(link), "bus_load": load, **status.to_json()}
+        told = status.to_json()
+        for tag, device in told["devices"].items():
+            device["bad_signals"] = bad = self._bad(tag)
+            if device["online"] and bad and not device["last_error"]:
+                device["last_error"] = self._told_of(bad, len(_of(signals, tag)))
+        return {"type": link.type, "address": link_address(link), "bus_load": load, **told}
+
+    def _bad(self, device: str) -> list[str]:
+        """The signals of a device that should have a value and have none."""
+        return [
+            signal.name
+            for signal in _of(self._controller.loaded.signals, device)
+            if (sample := self._controller.image[signal.index]).quality is Quality.BAD
+            and sample.reason not in (Reason.WRITE_ONLY, Reason.NOT_YET_READ)
+        ]
+
+    def _told_of(self, names: list[str], of: int) -> str:
+        """The first of the signals without a value, and how many there are."""
+        signal = self._controller.loaded.signals[names[0]]
+        sample = self._controller.image[signal.index]
+        what = status_text(sample.raw) if isinstance(signal.definition, OpcUaSignal) else ""
+        return f"{len(names)} of {of} signals bad: {signal.field} {what or str(sample.reason)}"
 
     def _dispenser(self, index: int) -> dict[str, Any]:
         controller = self._controller
@@ -221,6 +245,8 @@ class Requests:
             signal.name: {
                 "value": sample.value,
                 "unit": signal.unit,
+                "kind": signal.kind,
+                "digits": digits(signal),
                 "quality": sample.quality.name.lower(),
                 "reason": str(sample.reason),
                 "flag": hj212_flag(sample.reason),
@@ -255,30 +281,76 @@ class Requests:
 
     def _why(self, name: str) -> dict[str, Any]:
         controller = self._controller
-        answer = why(controller.program, controller.state, controller.image, name, controller.now())
+        signals = controller.loaded.signals
+        known = signals.index.get(name)
+        answer = why(
+            controller.program,
+            controller.state,
+            controller.image,
+            name,
+            controller.now(),
+            digits(signals.signals[known]) if known is not None else 10,
+        )
         if answer is None:
-            known = [demand.tag for demand in controller.state.outputs] + list(controller.program.dispenser_index)
-            return refused("unknown-name", f"there is no '{name}'; ask for {', '.join(known)} or a signal")
+            return self._how(name) or refused("unknown-name", self._unknown(name))
         result = why_json(answer)
         names = [cause["seen"]["signal"] for cause in result["causes"] if cause["seen"]]
-        if name in controller.loaded.signals.index:
+        for cause in result["causes"]:
+            if cause["seen"] and isinstance(signals[cause["seen"]["signal"]].definition, OpcUaSignal):
+                cause["seen"]["status"] = status_text(bytes.fromhex(cause["seen"]["raw"]))
+        if known is not None:
             names.append(name)
+            result["problem"] = self._problem(signals.signals[known])
         return {"ok": True, **result, "wire": {signal: self._wire(signal) for signal in names}}
 
+    def _how(self, name: str) -> dict[str, Any] | None:
+        """How a link or device does, and which of its signals are not good; ``None`` for what is neither."""
+        site, signals = self._controller.loaded.site, self._controller.loaded.signals
+        if name in site.links:
+            status = self._link(name)
+            state = "up" if status["connected"] else "DOWN"
+            own = [
+                signal for tag, device in site.devices.items() if device.link == name for signal in _of(signals, tag)
+            ]
+        elif name in site.devices:
+            link = self._link(site.devices[name].link)
+            status = {**link["devices"][name], "link": site.devices[name].link, "address": link["address"]}
+            status["unit"] = site.devices[name].unit
+            if not status["last_error"] and not link["connected"]:
+                status["last_error"] = link["last_error"]
+            state = "online" if status["online"] else "OFFLINE"
+            own = _of(signals, name)
+        else:
+            return None
+        wrong = [
+            {"name": signal.name, **found}
+            for signal in own
+            if (found := self._problem(signal)) is not None and found["reason"] != Reason.WRITE_ONLY
+        ]
+        state = f"{state}, {len(own) - len(wrong)} of {len(own)} signals good"
+        return {"ok": True, "subject": name, "state": state, "causes": [], "wire": {}, "status": status, "bad": wrong}
+
+    def _unknown(self, name: str) -> str:
+        """What may be asked for instead of a name there is none of."""
+        controller = self._controller
+        site, signals = controller.loaded.site, controller.loaded.signals
+        device = name.partition(".")[0]
+        if device in site.devices:
+            return f"{device} has no such signal; it has {', '.join(one.field for one in _of(signals, device))}"
+        named = [demand.tag for demand in controller.state.outputs] + list(controller.program.dispenser_index)
+        known = ", ".join([*named, *site.devices, *site.links])
+        example = signals.field[0].name if signals.field else f"{next(iter(site.links), 'link')}.connected"
+        return f"there is no '{name}'; ask for {known}, or for a signal such as {example}"
+
+    def _problem(self, signal: Signal) -> dict[str, Any] | None:
+        controller = self._controller
+        link = next(driver.status() for driver in controller.drivers if driver.name == signal.link)
+        sample = controller.image[signal.index]
+        return problem(controller.loaded, link, signal, sample, controller.since(signal.index))
+
     def _wire(self, name: str) -> dict[str, Any]:
-        """Where a signal comes from: link, unit, place on the wire, and the bytes last seen there."""
-        loaded = self._controller.loaded
-        signal = loaded.signals[name]
-        device = loaded.site.devices[signal.device]
-        sample = self._controller.image[signal.index]
-        return {
-            "link": signal.link,
-            "address": link_address(loaded.site.links[signal.link]),
-            "unit": device.unit,
-            "place": wire_place(signal, profile_base(loaded.profiles[signal.device])),
-            "raw": sample.raw.hex(" "),
-            "value": sample.value,
-        }
+        signal = self._controller.loaded.signals[name]
+        return wire(self._controller.loaded, signal, self._controller.image[signal.index])
 
     def _receipts(self, limit: int) -> list[dict[str, Any]]:
         return self._ledger.latest("receipt", min(max(limit, 1), 1000))
@@ -307,3 +379,8 @@ class Requests:
         }
         self._controller.store.put_entry("command", "uplink", body, int(self._controller.now().utc * 1000))
         return {"ok": True}
+
+
+def _of(signals: SignalTable, device: str) -> list[Signal]:
+    """The field signals of a device."""
+    return signals.by_device.get(device, [])

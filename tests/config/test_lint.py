@@ -95,6 +95,9 @@ def test_no_shipped_profile_has_an_error_or_a_warning(name: str) -> None:
         ({"total": measured(unit="m3", fraction={"address": 4})}, {}, "warning", "bound-across-gap", "total"),
         ({"v": measured()}, {}, "info", "no-identify", ""),
         ({"v": measured()}, {}, "info", "no-serial", ""),
+        ({"v": measured(address=40001)}, {}, "warning", "manual-number", "v"),
+        ({"v": measured(table="input", address=30011)}, {}, "warning", "manual-number", "v"),
+        ({"v": measured(type="float32")}, {}, "info", "no-order", "v"),
         (
             {"run": {"table": "coil", "address": 0, "type": "bool", "writable": True, "command": {}}},
             {},
@@ -174,3 +177,16 @@ def test_an_opcua_profile_is_checked_too() -> None:
         ("no-range", "level"),
         ("no-title", ""),
     }
+
+
+def test_numbers_of_a_manual_are_told_by_what_to_take_off_them() -> None:
+    [one] = [one for one in remarks({"v": measured(address=40011)}) if one.code == "manual-number"]
+    assert "then it is holding 10 on the wire; take 40001 off" in one.text
+    [one] = [one for one in remarks({"v": measured(address=40011)}, base=1) if one.code == "manual-number"]
+    assert "take 40000 off" in one.text
+
+
+def test_high_addresses_beside_low_ones_and_an_order_that_is_said_are_let_pass() -> None:
+    codes = {code for _, code, _ in said({"v": measured(address=40001), "w": measured(address=10)})}
+    assert "manual-number" not in codes
+    assert "no-order" not in {code for _, code, _ in said({"v": measured(type="float32", order="ABCD")})}

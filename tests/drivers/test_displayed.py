@@ -60,10 +60,66 @@ def test_a_better_match_comes_first_and_says_how() -> None:
     assert ratio.value == pytest.approx(46.8)
 
 
-@pytest.mark.parametrize("text", ["", "wide", "0", "0.0 m3/h", "inf", "25 furlongs", "nan"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "wide",
+        "0",
+        "0.0 m3/h",
+        "inf",
+        "25 furlongs",
+        "nan",
+        "1e-320",
+        "1e400",
+        "1e-99999999999999999999",
+        "²",
+        "1_0",
+    ],
+)
 def test_what_cannot_stand_on_a_display_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"number|unit"):
         displayed(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "decimals", "window"),
+    [("1e-5", 5, 0.5e-5), ("1.60E-5", 7, 0.5e-7), ("1.5e3", -2, 50.0), ("25.00", 2, 0.005), ("-1.6", 1, 0.05)],
+)
+def test_an_exponent_says_where_the_last_digit_stands(text: str, decimals: int, window: float) -> None:
+    shown = displayed(text, 0.0)
+    assert shown.decimals == decimals
+    assert shown.window == pytest.approx(window)
+
+
+def test_a_small_number_is_not_found_among_zeros_and_large_ones() -> None:
+    assert matches(interpretations(bytes.fromhex("00 00 41 C8 00 00 3E 80"), NOW), displayed("1.0e-5")) == []
+    assert first("37 27 C5 AC", "1.0e-5").reading.type is Encoding.FLOAT32
+
+
+def test_more_digits_than_any_display_has_are_no_error() -> None:
+    assert matches(interpretations(bytes.fromhex("41 C8 00 00"), NOW), displayed("25." + "0" * 500))
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "symbol"),
+    [
+        ("42.75m3/h", 42.75, "m3/h"),
+        ("42.75m³/h", 42.75, "m3/h"),
+        ("42.75 ㎥/h", 42.75, "m3/h"),
+        ("42.75 立方米/小时", 42.75, "m3/h"),
+        ("25.1℃", 25.1, "degC"),
+        ("25.1 °C", 25.1, "degC"),
+        ("4e3 µS/cm", 4000.0, "uS/cm"),
+        ("4e3 μS/cm", 4000.0, "uS/cm"),
+        ("50%", 50.0, "%"),
+        ("−1.6 ℃", -1.6, "degC"),
+        ("12.5\N{IDEOGRAPHIC SPACE}m3", 12.5, "m3"),
+    ],
+)
+def test_a_unit_may_be_spelt_as_displays_and_people_do(text: str, value: float, symbol: str) -> None:
+    shown = displayed(text)
+    assert (shown.value, shown.unit) == (value, symbol)
 
 
 def test_a_display_hides_what_is_behind_its_last_digit() -> None:

@@ -793,7 +793,6 @@ def test_library_of_a_changing_interface_only_the_check_sum_and_the_port_are_use
     assert found == {
         "pymodbus.framer.rtu.FramerRTU",
         "pymodbus.transport.serialtransport.SerialTransport",
-        "pymodbus.transport.serialtransport.create_serial_connection",
     }
 
 

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import os
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from config.errors import LinkError
 from config.site import ModbusLink, ModbusRtuLink, ModbusTcpLink
 from drivers.links import open_links
 from drivers.modbus.framing import RtuFraming, TcpFraming
-from drivers.modbus.transport import connect, framing_of, has_transaction_ids, line_timing
+from drivers.modbus.transport import SettingsRefused, connect, framing_of, has_transaction_ids, line_timing
 from tests.drivers.fault_devices import Devices, FaultLine, FaultServer, fault_server
 from tests.drivers.sites import device, driving, free_port, site_of, tcp_link
 from tests.hil_sim.certificates import Authority
@@ -98,6 +98,44 @@ async def test_a_closed_port_is_named() -> None:
 async def test_a_host_that_is_none_is_named() -> None:
     assert await refusal(tcp(host="no-such-host.invalid", timeout="5 s"))
     assert await refusal(tcp(host="a..b"))
+
+
+@pytest.fixture
+async def line() -> AsyncIterator[FaultLine]:
+    line = FaultLine(Devices())
+    yield line
+    line.close()
+
+
+async def test_a_port_that_cannot_be_set_so_is_told_from_one_that_is_not_there(line: FaultLine, tmp_path: Path) -> None:
+    for parity in ("E", "O"):
+        with pytest.raises(SettingsRefused, match=f"this port cannot do 9600 8{parity}1: .*; choose another speed or"):
+            await connect(serial(port=line.path, parity=parity), lambda why: None)
+        # It is let go of at once, whoever keeps the error.
+        (await connect(serial(port=line.path), lambda why: None)).close("done")
+    assert "there is no such port; 'ls /dev/ttyS" in await refusal(serial())
+    (tmp_path / "file").touch()
+    assert "file is no serial port" in await refusal(serial(port=str(tmp_path / "file")))
+
+
+async def test_a_port_that_another_program_has_says_how_to_see_which(line: FaultLine) -> None:
+    exchange = await connect(serial(port=line.path), lambda why: None)
+    assert f"in use by another program; 'fuser -v {line.path}' shows which" in await refusal(serial(port=line.path))
+    exchange.close("done")
+
+
+async def test_a_port_that_cannot_be_set_so_leaves_the_other_links_alone(line: FaultLine, tmp_path: Path) -> None:
+    async with fault_server() as server:
+        links = {
+            "bad": {"type": "modbus-rtu", "port": line.path, "parity": "E", **PATIENCE},
+            "good": tcp_link(server.port, **PATIENCE),
+        }
+        devices = {"D-1": device("bad", 1), "D-2": device("good", 1)}
+        async with driving(site_of(tmp_path, links, devices)) as drivers:
+            bad = drivers.links["bad"]
+            await until(lambda: "this port cannot do 9600 8E1" in bad.status().last_error)
+            await drivers.readings.more("D-2.level", 3)
+            assert not bad.status().connected
 
 
 async def test_a_server_that_shakes_no_hands_costs_one_time_out(tmp_path: Path) -> None:

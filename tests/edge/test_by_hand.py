@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import pty
+import re
 import signal
 import sys
 import tty
@@ -244,10 +245,9 @@ async def test_the_port_of_a_running_controller_is_lent_and_not_taken(running: F
     done = await running.type("read", "--port", running.port(), "--unit", "2", "holding", "0x2600", "5")
     assert done.code == exit_codes.DONE, done.err
     assert "asked between its polls" in done.err
-    done = await running.type(
-        "read", "--host", "127.0.0.1", "--tcp-port", running.tcp_port(), "--unit", "1", "coil", "0"
-    )
-    assert "asked between its polls" in done.err
+    for host in ("127.0.0.1", "127.1", "localhost"):
+        done = await running.type("read", "--host", host, "--tcp-port", running.tcp_port(), "--unit", "1", "coil", "0")
+        assert "asked between its polls" in done.err
     done = await running.type("read", "--port", running.port(), "--unit", "2", "--profile", "yosemitech-y511")
     assert done.code == exit_codes.UNREACHABLE
     assert "name the device as its site does" in done.err
@@ -366,7 +366,37 @@ async def test_a_write_is_recorded_under_the_controllers_lock(alone: Field) -> N
     with single_instance(alone.state, "controller"):
         refused = await alone.type("write", "RIO-1.lamp", "on", "--yes", "--site", alone.site)
     assert refused.code == exit_codes.UNREACHABLE
-    assert "in use by a controller that does not answer yet, or another penstock tool" in refused.err
+    assert "in use by a controller that does not answer yet, or a tool that writes" in refused.err
+
+
+async def test_a_tool_that_watches_keeps_a_controller_out_and_no_other_tool(alone: Field) -> None:
+    watching = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "edge", "decode", "AIT-1", "holding", "0x2600", "5", "--watch", "--every", "0.05"),
+        *("--site", str(alone.site), "--state", str(alone.state)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            done = await alone.type("read", "AIT-1", "holding", "0x2600", "--site", alone.site)
+            while done.code != exit_codes.UNREACHABLE:
+                done = await alone.type("read", "AIT-1", "holding", "0x2600", "--site", alone.site)
+        # The port is one process' alone; the rest of the station is not.
+        assert "in use by another program" in done.err
+        with pytest.raises(LinkError, match="a tool has a port open"):
+            await run_controller(load_site(alone.site), alone.state)
+        written = await alone.type("write", "RIO-1.lamp", "on", "--yes", "--site", alone.site)
+        assert (written.code, written.err) == (exit_codes.DONE, "")
+        with single_instance(alone.state, "by-hand"):
+            refused = await alone.type("write", "RIO-1.lamp", "off", "--yes", "--site", alone.site)
+        assert refused.code == exit_codes.UNREACHABLE
+        assert "a tool that writes" in refused.err
+    finally:
+        watching.send_signal(signal.SIGINT)
+        out, _ = await watching.communicate()
+    assert watching.returncode == exit_codes.DONE
+    assert "times" in out.decode()
 
 
 async def test_a_valve_may_be_tried_while_no_controller_runs_and_that_is_said(alone: Field) -> None:
@@ -513,6 +543,37 @@ async def test_a_server_that_does_not_look_at_the_unit_is_seen_through(tmp_path:
     assert any("answers as every unit" in hint for hint in done.answer["hints"])
 
 
+async def test_what_was_found_before_the_link_failed_is_shown(tmp_path: Path) -> None:
+    from tests.drivers.fault_devices import Replier, Request, fault_server
+
+    async with fault_server() as server:
+
+        def up_to_the_third(request: Request, replier: Replier) -> None:
+            if request.unit < 3:
+                replier.reply(request, server.devices.answer(request))
+            else:
+                server.close()
+
+        server.devices.behave(up_to_the_third)
+        where = ("--host", "127.0.0.1", "--tcp-port", server.port, "--units", "1-9", "--state", tmp_path / "none")
+        done = await penstock("scan-bus", *where)
+    assert done.code == exit_codes.UNREACHABLE, done
+    assert "2 units found" in done.out
+    assert "(broken off)" in done.out
+    assert "cannot be reached" in done.err
+
+
+async def test_a_dead_link_is_unreachable_by_name_and_by_place(alone: Field, tmp_path: Path) -> None:
+    dead = tmp_path / "dead.yaml"
+    site = yaml.safe_load(alone.site.read_text("utf-8"))
+    del site["devices"]["RIO-1"], site["devices"]["XV-2"], site["valves"], site["pumps"]
+    site["devices"] = {"GONE": {**site["devices"]["AIT-1"], "unit": 9}, "AIT-1": site["devices"]["AIT-1"]}
+    dead.write_text(yaml.safe_dump(site), "utf-8")
+    for words in (("GONE",), ("GONE.turbidity",), ("GONE", "holding", "0", "1")):
+        done = await alone.type("read", *words, "--site", dead)
+        assert (done.code, "no reply" in " ".join(done.out.split())) == (exit_codes.UNREACHABLE, True), done
+
+
 @pytest.fixture
 def silent_line() -> Iterator[str]:
     master, slave = os.openpty()
@@ -520,6 +581,111 @@ def silent_line() -> Iterator[str]:
     yield os.ttyname(slave)
     os.close(master)
     os.close(slave)
+
+
+async def test_silence_says_how_it_was_asked_and_what_to_try(silent_line: str, tmp_path: Path) -> None:
+    where = (
+        "--port",
+        silent_line,
+        "--baud",
+        "19200",
+        "--unit",
+        "7",
+        "--timeout",
+        "10 ms",
+        "--state",
+        tmp_path / "none",
+    )
+    asked = f"unit 7 at {silent_line} 19200 8N1 does not answer"
+    for words in (("read", "holding", "0"), ("read", "--find"), ("identify",), ("decode", "holding", "0", "2")):
+        done = await penstock(*words, *where)
+        assert done.code == exit_codes.UNREACHABLE, words
+        told = " ".join((done.out + done.err).split())
+        assert asked in told, words
+        assert "are speed, parity and unit (in its menu) these?" in told
+        assert f"'penstock scan-bus --port {silent_line}' tries others" in told
+    (tmp_path / "site.yaml").write_text(
+        f"site: {{id: silent}}\nlinks:\n  bus: {{type: modbus-rtu, port: {silent_line}, timeout: 10 ms}}\n"
+        "devices:\n  AIT-1: {link: bus, unit: 7, profile: yosemitech-y511}\n",
+        "utf-8",
+    )
+    done = await penstock("read", "AIT-1", "--site", tmp_path / "site.yaml", "--state", tmp_path / "none")
+    assert f"unit 7 at {silent_line} 9600 8N1 does not answer" in done.out
+    assert "(in the site file and in its menu)" in done.out
+
+
+@pytest.mark.parametrize(("unit", "told"), [("0", "every unit of a serial line"), ("248", "reserved on a serial line")])
+async def test_a_unit_that_no_device_can_be_is_refused_with_the_reason(
+    silent_line: str, tmp_path: Path, unit: str, told: str
+) -> None:
+    where = ("--port", silent_line, "--unit", unit, "--state", tmp_path / "none")
+    done = await penstock("read", "holding", "0", *where)
+    assert done.code == exit_codes.WRONG
+    assert told in done.err
+
+
+async def test_settings_that_are_not_used_are_said_to_be(running: Field) -> None:
+    where = ("--port", running.port(), "--baud", "9600", "--unit", "2")
+    done = await running.type("read", *where, "holding", "0x2600", "5")
+    assert done.code == exit_codes.DONE
+    assert "--baud: not used, because the controller's own settings hold" in done.err
+    assert "19200 8N1" in done.err
+    done = await running.type("read", "AIT-1", "--baud", "9600")
+    assert "--baud: not used, because AIT-1 is asked with the settings of its site" in done.err
+
+
+async def test_a_search_ends_with_what_to_type_next(alone: Field) -> None:
+    where = ("--port", alone.port(), "--baud", "19200", "--parity", "N", "--units", "2", "--timeout", "100 ms")
+    done = await alone.type("scan-bus", *where)
+    assert (
+        done.out.splitlines()[-1] == f"next: penstock identify --port {alone.port()} --baud 19200 --parity N --unit 2"
+    )
+    server = ("--host", "127.0.0.1", "--tcp-port", alone.tcp_port())
+    done = await alone.type("scan-bus", *server, "--units", "1", "--timeout", "200 ms")
+    port = f"--tcp-port {alone.tcp_port()}"
+    assert done.out.splitlines()[-1] == f"next: penstock identify --host 127.0.0.1 {port} --unit 1"
+
+
+@pytest.mark.parametrize(("words", "told"), [(("read", "--find"), "holding "), (("identify",), "broken off; so far")])
+async def test_a_tool_that_is_broken_off_shows_what_it_knows(
+    alone: Field, words: tuple[str, ...], told: str, tmp_path: Path
+) -> None:
+    keyboard, terminal = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "edge", *words, "--port", alone.port(), "--baud", "19200", "--unit", "2"),
+        *("--state", str(tmp_path / "none")),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=terminal,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    os.close(terminal)
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(keyboard, "rb", 0))
+    shown = b""
+    async with asyncio.timeout(DEADLINE_S):
+        # Its progress tells when something has been asked, and found.
+        while not re.search(rb"holding: [1-9]\d* of .* [1-9]\d* registers found|[1-9]\d* requests", shown):
+            shown += await reader.read(200)
+        process.send_signal(signal.SIGINT)
+        out, _ = await process.communicate()
+    assert process.returncode == 130
+    assert told in out.decode()
+    assert "broken off" in out.decode()
+
+
+async def test_a_port_that_cannot_do_every_setting_is_searched_with_those_that_it_can(
+    silent_line: str, tmp_path: Path
+) -> None:
+    where = ("--port", silent_line, "--units", "1", "--timeout", "20 ms", "--state", tmp_path / "none")
+    done = await penstock("scan-bus", *where, "--baud", "9600,38400", "--parity", "N,E,O", "--json")
+    assert done.code == exit_codes.WRONG, done.err
+    told = "not tried, because the port cannot be set so: 8E1 at 9600, 38400; 8O1 at 9600, 38400"
+    assert told in done.answer["hints"]
+    assert done.answer["requests"] > 0
+    done = await penstock("scan-bus", *where, "--baud", "38400", "--parity", "E")
+    assert done.code == exit_codes.UNREACHABLE
+    assert "this port cannot do 38400 8E1" in done.err
 
 
 async def test_a_search_that_is_broken_off_shows_what_was_found(silent_line: str, tmp_path: Path) -> None:

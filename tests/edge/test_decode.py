@@ -5,8 +5,10 @@ import struct
 import pytest
 
 from drivers.modbus.displayed import displayed
+from edge.cli import exit_codes
 from edge.cli.decode import Block, decoded, payload
 from edge.cli.scan_bus import duration, parse_units
+from tests.edge.typed import penstock
 
 
 @pytest.mark.parametrize(
@@ -55,6 +57,33 @@ def test_an_expected_value_is_looked_for_in_the_newest_reading() -> None:
 def test_what_cannot_be_told_apart_is_called_so() -> None:
     twice = Block("holding", 0, struct.pack(">ff", 25.0, 25.0), "")
     assert not decoded([twice], displayed("25.0"), "x")["certain"]
+
+
+@pytest.mark.parametrize(
+    ("data", "shown", "best"),
+    [
+        ("8c 71 9f 3f 48 e1 0c 42 33 f6 00 00 85 eb 11 3f 02 11", "63027.550 m3", 63027.57),
+        ("ec 51 44 42 54 30 de 3f", "49.06 m3/h", 49.08),
+    ],
+)
+async def test_what_others_show_nearly_as_well_is_warned_of(data: str, shown: str, best: float) -> None:
+    done = await penstock("decode", data, "--expect", shown)
+    assert "decode again when the display shows something else" in done.out.replace("\n", " ")
+    answer = (await penstock("decode", data, "--expect", shown, "--json")).answer
+    assert not answer["certain"]
+    assert answer["matches"][0]["value"] == pytest.approx(best)
+
+
+def test_of_equals_the_nearest_to_the_display_comes_first() -> None:
+    # Both are read as float32 in the same order; the display shows the second.
+    near = Block("holding", 0, struct.pack(">ff", 25.041234, 25.021234), "")
+    assert decoded([near], displayed("25.0"), "x")["matches"][0]["address"] == 2
+
+
+async def test_a_name_that_no_profile_takes_is_refused() -> None:
+    done = await penstock("decode", "41 C8 00 00", "--name", "flow rate")
+    assert done.code == exit_codes.USAGE
+    assert "small letters, digits and _" in done.err
 
 
 def test_units_are_named_one_by_one_or_in_spans() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from config.errors import LinkError
 from edge import rpc
@@ -59,6 +60,20 @@ async def test_an_answer_that_no_message_can_hold_is_answered_still(tmp_path: Pa
 
     async with rpc.serve(tmp_path, broken_text):
         assert (await rpc.call(tmp_path, {"op": "ping"}))["text"] == "pump\udce6"
+
+
+async def test_an_error_of_ours_is_answered_and_logged_and_the_next_request_too(tmp_path: Path) -> None:
+    async def stumbling(request: dict[str, Any], user: str) -> dict[str, Any]:
+        return {"ok": True, "found": {}[request["name"]]} if "name" in request else {"ok": True}
+
+    with structlog.testing.capture_logs() as logged:
+        async with rpc.serve(tmp_path, stumbling):
+            failed, answered = await _raw(tmp_path, b'{"op": "why", "name": "x"}\n{"op": "ping"}\n')
+    assert (failed["ok"], failed["code"]) == (False, "internal-error")
+    assert "KeyError" in failed["error"]
+    assert answered["ok"]
+    [line] = [line for line in logged if line["log_level"] == "error"]
+    assert line["op"] == "why"
 
 
 async def test_a_request_without_end_is_refused(tmp_path: Path) -> None:

@@ -18,6 +18,22 @@ def test_a_second_one_is_refused_while_the_first_runs_and_welcome_after(tmp_path
         pass
 
 
+def test_those_that_share_it_keep_out_one_that_wants_it_alone(tmp_path: Path) -> None:
+    with (
+        single_instance(tmp_path, "controller", shared=True),
+        single_instance(tmp_path, "controller", shared=True),
+        pytest.raises(LinkError, match="a tool has a port open"),
+        single_instance(tmp_path, "controller"),
+    ):
+        pass
+    with (
+        single_instance(tmp_path, "controller"),
+        pytest.raises(LinkError),
+        single_instance(tmp_path, "controller", shared=True),
+    ):
+        pass
+
+
 def test_a_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="file/state"), single_instance(tmp_path / "file" / "state", "controller"):

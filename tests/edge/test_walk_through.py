@@ -29,7 +29,7 @@ DOCUMENTS = ("drivers.md", "drivers.zh-CN.md")
 SECTION = {"drivers.md": "## An instrument that has no profile", "drivers.zh-CN.md": "## 没有配置文件的仪表"}
 SHOWN_PORT = "/dev/pts/0"
 SHOWN_STATE = "/tmp/practice"
-SEED = 3
+SEED = 21
 STEP_S = 0.05
 
 
@@ -111,18 +111,20 @@ async def test_a_technician_finds_an_instrument_and_sees_good_values(bench: Benc
 
     scan = await bench.type(next(typed))
     assert scan.code == exit_codes.DONE, scan.err
-    assert re.search(r"^ 9 +9600 8N1 ", scan.out, re.MULTILINE)
+    assert re.search(r"^ 7 +38400 8N1 ", scan.out, re.MULTILINE)
+    # Its last line is the next one of the document.
+    assert scan.out.splitlines()[-1] == f"next: penstock {commands(document)[1].replace(SHOWN_PORT, bench.port)}"
     identify = await bench.type(next(typed))
     assert "no known profile fits" in identify.out
     find = await bench.type(next(typed))
-    assert "input 19 to 21, 3 registers" in find.out
-    assert "input 23 to 26, 4 registers" in find.out
+    assert identify.out.splitlines()[-1] == f"next: penstock {commands(document)[2].replace(SHOWN_PORT, bench.port)}"
+    assert "input 4112 to 4114, 3 registers" in find.out
+    assert "input 4118 to 4119, 2 registers" in find.out
     lines = [(await bench.type(next(typed))).out.splitlines()[-1].strip() for _ in range(2)]
     # What the tool gives is what the document's profile has, but for the range, which a person knows.
     written = yaml.safe_load(profile)["signals"]
     assert [yaml.safe_load(line) for line in lines] == [
-        {"flow": {key: value for key, value in written["flow"].items() if key != "range"}},
-        {"total": written["total"]},
+        {name: {key: value for key, value in written[name].items() if key != "range"}} for name in ("flow", "total")
     ]
 
     assert len(profile.splitlines()) <= 10
@@ -142,7 +144,7 @@ async def test_a_technician_finds_an_instrument_and_sees_good_values(bench: Benc
         async with asyncio.timeout(10):
             while "good" not in (told := (await bench.type(why)).out):
                 continue
-        assert "input 25 float32 DCBA" in told
+        assert "input 4118 float32 DCBA" in told
     finally:
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
