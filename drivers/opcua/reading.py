@@ -150,6 +150,8 @@ def _bool(value: object) -> _Converted:
 def _text(value: object) -> _Converted:
     if isinstance(value, ua.LocalizedText):
         value = value.Text
-    if isinstance(value, str | bool | int | float):
-        return str(value), None
-    return None, Reason.NOT_A_NUMBER
+    if not isinstance(value, str | bool | int | float):
+        return None, Reason.NOT_A_NUMBER
+    text = str(value)
+    # asyncua puts a lone surrogate in the place of each byte that is no UTF-8; that is not printable either.
+    return (text, None) if text.isprintable() else (None, Reason.NOT_A_NUMBER)

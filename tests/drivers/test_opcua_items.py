@@ -123,6 +123,11 @@ def test_the_severity_of_a_status_is_the_quality_and_its_code_the_reason(status:
         ("text", "ok", "ok"),
         ("text", ua.LocalizedText("清"), "清"),
         ("text", b"ab", None),
+        # asyncua gives bytes that are no UTF-8 as lone surrogates, which nothing further on can write down.
+        ("text", "清水池".encode("gbk").decode("utf-8", "surrogateescape"), None),
+        ("text", ua.LocalizedText("\udcc7"), None),
+        ("text", "\x1b[31mfilling", None),
+        ("text", "", ""),
         ("number", 3, 3.0),
         ("number", True, None),
         ("number", "3", None),
