@@ -147,7 +147,7 @@ class Items:
 
     @staticmethod
     def _note_read(item: Item, data: ua.DataValue, received: float) -> None:
-        item.read_source = reading.utc(data.SourceTimestamp) if data.SourceTimestamp is not None else None
+        item.read_source = reading.source_time(data)
         item.read_fresh = received + item.grace
 
     @staticmethod
@@ -167,4 +167,5 @@ class Items:
 
 def _older(data: ua.DataValue, source: float | None) -> bool:
     """True when the server dates a value before ``source``."""
-    return source is not None and data.SourceTimestamp is not None and reading.utc(data.SourceTimestamp) < source
+    time = reading.source_time(data)
+    return source is not None and time is not None and time < source

@@ -86,8 +86,7 @@ def decoder(signal: Signal) -> Decoder:
     def decode(data: ua.DataValue, received: float) -> Sample:
         status = status_of(data)
         raw = b"%08X" % status
-        source = data.SourceTimestamp
-        time = utc(source) if source is not None else None
+        time = source_time(data)
         reason = reason_of(status) if status else Reason.OK
         quality = quality_of(reason)
         if quality is Quality.BAD:
@@ -114,6 +113,12 @@ def same(one: ua.DataValue, other: ua.DataValue) -> bool:
     if isinstance(first, float) and isinstance(second, float) and math.isnan(first):
         return math.isnan(second)
     return bool(first == second)
+
+
+def source_time(data: ua.DataValue) -> float | None:
+    """Seconds UTC of the server's time of a value; ``None`` without one, and for the year 1601 that means the same."""
+    time = utc(data.SourceTimestamp) if data.SourceTimestamp is not None else 0.0
+    return time if time > 0 else None
 
 
 def utc(stamp: datetime) -> float:

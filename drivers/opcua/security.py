@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from config.errors import LinkError
 from config.site import OpcUaLink
 from drivers.opcua.certificate import OwnCertificate, check_valid, host_names, own_certificate, uris
+from drivers.opcua.errors import decoding
 from drivers.opcua.trust import TrustList, first_certificate
 
 POLICIES: Final[dict[str, type[security_policies.SecurityPolicy]]] = {
@@ -85,8 +86,9 @@ async def offered(url: str, timeout: float) -> list[ua.EndpointDescription]:
     """What a server says that it offers, asked without protection. Raises what asyncua raises."""
     client = Client(url, timeout=timeout)
     try:
-        async with asyncio.timeout(2 * timeout):
-            return await client.connect_and_get_server_endpoints()
+        with decoding():
+            async with asyncio.timeout(2 * timeout):
+                return list(await client.connect_and_get_server_endpoints())
     finally:
         client.disconnect_socket()
 
@@ -107,8 +109,11 @@ def shown(endpoints: Sequence[ua.EndpointDescription]) -> list[str]:
 
 
 def secret(path: Path, what: str) -> str:
-    """A secret from a file. Raises ``LinkError`` for one that is missing, empty, or readable by everybody."""
-    return secret_bytes(path, what).decode("utf-8").strip()
+    """A secret from a file. Raises ``LinkError`` for one that is missing, empty, no UTF-8, or readable by everybody."""
+    try:
+        return secret_bytes(path, what).decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise LinkError(f"{what} {path} is not in UTF-8 (byte {error.start + 1}): save it as UTF-8") from error
 
 
 def secret_bytes(path: Path, what: str) -> bytes:

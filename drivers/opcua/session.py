@@ -21,12 +21,12 @@ from config.sample import Value
 from config.site import OpcUaLink
 from drivers.opcua.certificate_watch import CertificateWatch
 from drivers.opcua.connection import Connection
-from drivers.opcua.errors import explained
+from drivers.opcua.errors import MalformedAnswer, explained
 from drivers.opcua.gaps import Cause, Gaps
 from drivers.opcua.items import Item, Items
 from drivers.opcua.reads import Again, Reads
 from drivers.opcua.subscription import Subscription
-from drivers.opcua.trust import TrustList, UntrustedCertificate
+from drivers.opcua.trust import TrustError, TrustList, UntrustedCertificate
 from drivers.opcua.write import Writer
 from drivers.port import DeviceStatus, LinkStatus, Notify, Sink, WriteResult
 
@@ -47,7 +47,7 @@ MAX_UNHEARD: Final = 2
 """New subscriptions, each on a connection of its own, that may tell nothing before the reads do without."""
 
 _WRONG_USER: Final = (BadUserAccessDenied, BadIdentityTokenRejected, BadIdentityTokenInvalid)
-_OPERATING: Final = (LinkError, OSError, TimeoutError, UaError, asyncio.IncompleteReadError)
+_OPERATING: Final = (LinkError, TrustError, OSError, TimeoutError, UaError, asyncio.IncompleteReadError)
 
 log = structlog.get_logger(__name__)
 
@@ -168,7 +168,7 @@ class OpcUaSession:
         if self._subscription is not None:
             try:
                 await self._subscription.resume()
-            except (OSError, TimeoutError, UaError) as error:
+            except (LinkError, OSError, TimeoutError, UaError) as error:
                 await self._unsubscribe(explained(error))
         await self._writer.prepare(connection)
         self._up(connection)
@@ -255,6 +255,9 @@ class OpcUaSession:
         if self._subscribed:
             self._subscribed = False
             self._gaps.record("outage", asyncio.get_running_loop().time(), detail=text)
+        if isinstance(error, MalformedAnswer):
+            for device in self._status.devices.values():
+                device.malformed += 1
         if isinstance(error, _WRONG_USER):
             self._patience = WRONG_USER_S
         if isinstance(error, UntrustedCertificate):

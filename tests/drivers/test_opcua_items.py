@@ -1,19 +1,22 @@
 """Without a server: a status as quality, two tellings of one value, ages, gaps in bounded events, types to write."""
 
+import struct
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from asyncua import ua
+from asyncua.common.utils import NotEnoughData
 from asyncua.ua.status_codes import get_name_and_doc
+from asyncua.ua.uaerrors import BadTooManyOperations
 
 from config.errors import LinkError
 from config.profile import OpcUaSignal
 from config.sample import Quality, Reason, Sample, Value, opcua_status, quality_of
 from config.signals import Signal, signal_table
 from config.site import Site
-from drivers.opcua.errors import status_name
+from drivers.opcua.errors import MalformedAnswer, decoding, explained, status_name
 from drivers.opcua.gaps import EVENT_EVERY_S, MAX_NAMES, Gaps
 from drivers.opcua.items import Item, Items
 from drivers.opcua.reading import decoder, reason_of
@@ -137,6 +140,30 @@ def test_the_severity_of_a_status_is_the_quality_and_its_code_the_reason(status:
 def test_a_value_of_another_type_is_none(kind: str, value: Any, expected: Value) -> None:
     [signal] = signals(level={"type": kind})
     assert decoder(signal)(data(value), NOW).value == expected
+
+
+def test_a_server_without_a_clock_gives_no_time() -> None:
+    """Its time stamp is 0, the year 1601, which has no place in a record that counts from 1970."""
+    [signal] = signals(level={})
+    assert decoder(signal)(data(5.0, at=1.0), NOW).source_time == 1.0
+    assert decoder(signal)(data(5.0, at=-11_644_473_600.0), NOW).source_time is None
+
+
+def test_what_is_no_answer_is_told_apart_from_a_refusal() -> None:
+    for raised, expected in (
+        (struct.error("unpack requires a buffer of 4 bytes"), MalformedAnswer),
+        (IndexError("list index out of range"), MalformedAnswer),
+        (NotEnoughData("request for 4, we have 0"), MalformedAnswer),
+        (BadTooManyOperations(), BadTooManyOperations),  # type: ignore[no-untyped-call]
+        (TimeoutError(), TimeoutError),
+        (ConnectionResetError(), ConnectionResetError),
+    ):
+        with pytest.raises(expected), decoding():
+            raise raised
+
+
+def test_a_servers_words_are_shown_with_what_cannot_be_printed_escaped() -> None:
+    assert explained(LinkError("no \udcc7\x1b[31m 清水池")) == "no \\udcc7\\x1b[31m 清水池"
 
 
 @pytest.mark.parametrize("reason", Reason)
