@@ -15,7 +15,7 @@ import structlog
 from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.ua.attribute_ids import AttributeIds
-from asyncua.ua.uaerrors import BadMessageNotAvailable, UaError
+from asyncua.ua.uaerrors import BadMessageNotAvailable, UaError, UaStatusCodeError
 
 from config.errors import LinkError
 from drivers.opcua import reading
@@ -68,6 +68,12 @@ def publishing_interval(items: Sequence[Item], asked: float | None) -> float:
     if any(item.signal.critical for item in items):
         fastest = min(fastest, CRITICAL_PUBLISHING_S)
     return asked if asked is not None else min(max(fastest, MIN_PUBLISHING_S), MAX_PUBLISHING_S)
+
+
+def _counts(publishing: float) -> tuple[int, int]:
+    """Publishing intervals until a keep-alive, and until the server forgets a subscription that nobody asks for."""
+    keep_alive = max(round(KEEP_ALIVE_S / publishing), 1)
+    return keep_alive, max(round(LIFETIME_S / publishing), 3 * keep_alive)
 
 
 def sampling_interval(item: Item, publishing: float) -> float:
@@ -125,26 +131,59 @@ class Subscription:
 
     async def create(self, asked: float | None) -> None:
         """Makes the subscription and its items. Raises what asyncua raises; an item refused is left to the reads."""
-        loop = asyncio.get_running_loop()
-        publishing = publishing_interval(self._items.all, asked)
-        keep_alive = max(round(KEEP_ALIVE_S / publishing), 1)
+        self.last_message = asyncio.get_running_loop().time()
+        await self._open(publishing_interval(self._items.all, asked))
+        if self._keeps_silent_too_long():
+            await self._shorten_keep_alive()
+        step = self._items_per_call
+        for start in range(0, len(self._items.all), step):
+            await self._create_items(self._items.all[start : start + step], FIRST_HANDLE + start)
+        log.info("subscribed", link=self._link, **self.details())
+
+    async def _open(self, publishing: float) -> None:
+        keep_alive, lifetime = _counts(publishing)
         parameters = ua.CreateSubscriptionParameters(
             RequestedPublishingInterval=publishing * 1000,
-            RequestedLifetimeCount=ua.UInt32(max(round(LIFETIME_S / publishing), 3 * keep_alive)),
+            RequestedLifetimeCount=ua.UInt32(lifetime),
             RequestedMaxKeepAliveCount=ua.UInt32(keep_alive),
             MaxNotificationsPerPublish=ua.UInt32(MAX_NOTIFICATIONS),
             PublishingEnabled=True,
         )
-        self.last_message = loop.time()
         with decoding():
             async with asyncio.timeout(self._timeout):
                 result = await self._client.uaclient.create_subscription(parameters, self._take)
             self._id = int(result.SubscriptionId)
             self.revised = _revised(result)
-        step = self._items_per_call
-        for start in range(0, len(self._items.all), step):
-            await self._create_items(self._items.all[start : start + step], FIRST_HANDLE + start)
-        log.info("subscribed", link=self._link, **self.details())
+
+    def _keeps_silent_too_long(self) -> bool:
+        keep_alive, _ = _counts(self.revised.publishing)
+        return self.revised.keep_alive > (keep_alive + 0.5) * self.revised.publishing
+
+    async def _shorten_keep_alive(self) -> None:
+        """Asks for the keep-alive that fits the publishing interval that was granted, which is another than asked for.
+
+        Some servers answer a change with what they had: then a second subscription takes the place of the first. One
+        that grants neither is watched by what it said at first.
+        """
+        first, publishing = self._id, self.revised.publishing
+        keep_alive, lifetime = _counts(publishing)
+        parameters = ua.ModifySubscriptionParameters(
+            SubscriptionId=ua.UInt32(first),
+            RequestedPublishingInterval=publishing * 1000,
+            RequestedLifetimeCount=ua.UInt32(lifetime),
+            RequestedMaxKeepAliveCount=ua.UInt32(keep_alive),
+            MaxNotificationsPerPublish=ua.UInt32(MAX_NOTIFICATIONS),
+        )
+        try:
+            with decoding():
+                async with asyncio.timeout(self._timeout):
+                    self.revised = _revised(await self._client.uaclient.update_subscription(parameters))
+            if self._keeps_silent_too_long():
+                await self._open(publishing)
+        except UaStatusCodeError as error:
+            log.debug("keep-alive not shortened", link=self._link, error=status_name(error.code))
+        if self._id != first:
+            await self._delete(first)
 
     async def _create_items(self, items: Sequence[Item], first: int) -> None:
         requests: list[ua.MonitoredItemCreateRequest] = []
@@ -199,15 +238,11 @@ class Subscription:
         if self._broken_at is None:
             self._broken_at = self.last_message
 
-    async def resume(self) -> None:
-        """Takes the subscription up again after a reconnect. Raises ``UaError`` when the server has it no more.
+    async def take_over(self) -> None:
+        """Asks the server for the subscription after a reconnect. Raises ``UaError`` when the server has it no more.
 
-        In the session it was made in nothing needs to be done; to a new one it is transferred. What was sent
-        meanwhile is found by the sequence number of the next message. Until ``resumed`` all that comes counts as
-        measured when the connection broke.
+        In the session it was made in nothing needs to be done; to a new one it is transferred.
         """
-        self.spoke.clear()
-        self._released.set()
         token = self._session.authentication_token
         if token != self._token:
             parameters = ua.TransferSubscriptionsParameters(
@@ -218,6 +253,15 @@ class Subscription:
                     [result] = await self._session.transfer_subscriptions(parameters)
                 result.StatusCode.check()
             self._token = token
+
+    async def resume(self) -> None:
+        """Takes messages again after a reconnect. Raises ``TimeoutError`` when none comes.
+
+        What was sent meanwhile is found by the sequence number of the next message. Until ``resumed`` all that comes
+        counts as measured when the connection broke.
+        """
+        self.spoke.clear()
+        self._released.set()
         self._session.ensure_publish_loop()
         # A keep-alive is due within its interval; a server that sends none holds a dead subscription.
         async with asyncio.timeout(self.revised.keep_alive + RESUME_S):
@@ -231,10 +275,14 @@ class Subscription:
         """Ends the subscription on the server, if it can still be told; what it still says is not heard."""
         self._deleted = True
         self._released.set()
+        if self._id:
+            await self._delete(self._id)
+
+    async def _delete(self, number: int) -> None:
         try:
             with decoding():
                 async with asyncio.timeout(self._timeout):
-                    await self._client.uaclient.delete_subscriptions([self._id])
+                    await self._client.uaclient.delete_subscriptions([number])
         except (LinkError, OSError, TimeoutError, UaError) as error:
             log.debug("subscription not ended in order", link=self._link, error=str(error))
 
@@ -265,7 +313,7 @@ class Subscription:
     async def _take(self, result: ua.PublishResult) -> None:
         """Takes one message. asyncua awaits this before it asks for the next one, and only logs what it raises."""
         await self._released.wait()
-        if self._deleted:
+        if self._deleted or result.SubscriptionId != self._id:
             return
         try:
             await self._take_message(result)
