@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlparse
 
 from asyncua import ua
 from asyncua.client.client import Client
@@ -21,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from config.errors import LinkError
 from config.site import OpcUaLink
-from drivers.opcua.certificate import OwnCertificate, check_valid, host_names, own_certificate, uris
+from drivers.opcua.certificate import OwnCertificate, check_valid, host_names, is_made_out_to, own_certificate, uris
 from drivers.opcua.errors import decoding
 from drivers.opcua.trust import TrustList, first_certificate
 
@@ -68,9 +67,9 @@ async def protect(client: Client, link: OpcUaLink, pki: Path, site_id: str) -> P
     endpoint = chosen(await offered(link.url, link.timeout), link)
     server = first_certificate(endpoint.ServerCertificate or b"")
     trust = TrustList(pki)
-    trust.check(server, link.url)
+    trust.check(server, link.url, link.security.application_uri)
     client.application_uri = own.uri
-    client.certificate_validator = _Validator(trust, link.url)
+    client.certificate_validator = _Validator(trust, link)
     await client.set_security(
         POLICIES[link.security.policy],
         CertProperties(own.der, "der"),
@@ -132,12 +131,12 @@ def secret_bytes(path: Path, what: str) -> bytes:
 class _Validator:
     """asyncua's hook for the server's certificate, asked in each session with what came over the protected channel."""
 
-    def __init__(self, trust: TrustList, url: str) -> None:
+    def __init__(self, trust: TrustList, link: OpcUaLink) -> None:
         self._trust = trust
-        self._url = url
+        self._link = link
 
     async def __call__(self, certificate: x509.Certificate, application: ua.ApplicationDescription) -> None:
-        self._trust.check(certificate, self._url)
+        self._trust.check(certificate, self._link.url, self._link.security.application_uri)
         names = uris(certificate)
         if names and application.ApplicationUri not in names:
             raise LinkError(
@@ -176,9 +175,7 @@ def other_hosts(certificate: x509.Certificate, url: str) -> list[str]:
 
     Many PLCs do not know their own address; once the very certificate is trusted, the name proves nothing more.
     """
-    host = (urlparse(url).hostname or "").lower()
-    names = [name.lower() for name in host_names(certificate)]
-    return [] if host in names else names
+    return [] if is_made_out_to(certificate, url) else host_names(certificate)
 
 
 def _shown(endpoint: ua.EndpointDescription) -> str:

@@ -24,9 +24,10 @@ from drivers.opcua.connection import Connection
 from drivers.opcua.errors import MalformedAnswer, explained
 from drivers.opcua.gaps import Cause, Gaps
 from drivers.opcua.items import Item, Items
+from drivers.opcua.pki_files import TrustError
 from drivers.opcua.reads import Again, Reads
 from drivers.opcua.subscription import Subscription
-from drivers.opcua.trust import TrustError, TrustList, UntrustedCertificate
+from drivers.opcua.trust import TrustList, UntrustedCertificate
 from drivers.opcua.write import Writer
 from drivers.port import DeviceStatus, LinkStatus, Notify, Sink, WriteResult
 

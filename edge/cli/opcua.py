@@ -15,7 +15,7 @@ from config.errors import LinkError
 if TYPE_CHECKING:
     from config.site import OpcUaLink
     from drivers.opcua.browse import Found
-    from drivers.opcua.trust import Entry
+    from drivers.opcua.pki_files import Entry
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 trust_app = typer.Typer(help="Which servers this box trusts, and what it shows to them.", rich_markup_mode=None)
@@ -83,14 +83,25 @@ def trust(context: typer.Context, state: State = DEFAULT_STATE, as_json: Json = 
     if context.invoked_subcommand is not None:
         return
     known = TrustList(state / "pki")
-    lists = {"trusted": known.trusted(), "rejected": known.rejected()}
+    contents = known.contents()
+    lists = {"trusted": contents.certificates, "rejected": known.rejected()}
     if as_json:
-        _print_json({"ok": True} | {name: [entry.to_json() for entry in entries] for name, entries in lists.items()})
+        shown: dict[str, Any] = {name: [entry.to_json() for entry in entries] for name, entries in lists.items()}
+        shown["revocation_lists"] = [one.to_json() for one in contents.lists]
+        _print_json({"ok": True} | shown | {"problems": contents.problems()})
         return
     for name, entries in lists.items():
         print(f"{name}: {len(entries) or 'none'}")
         for entry in entries:
             print(f"  {_entry(entry)}")
+    if contents.lists:
+        print(f"revocation lists: {len(contents.lists)}")
+        for one in contents.lists:
+            due = one.crl.next_update_utc
+            until = f"next on {due:%Y-%m-%d}" if due is not None else "no next one promised"
+            print(f"  {one.path.name}  {one.issuer}  {len(one.crl)} revoked, {until}")
+    for problem in contents.problems():
+        print(f"problem: {problem}")
 
 
 @trust_app.command()
@@ -131,7 +142,11 @@ def show(
 
     _only_own(whose)
     pki = state / "pki"
-    if site is None and not (pki / "own" / CERTIFICATE).exists():
+    try:
+        made = (pki / "own" / CERTIFICATE).exists()
+    except OSError as error:
+        raise LinkError(f"{error.filename}: {error.strerror}") from error
+    if site is None and not made:
         raise LinkError(
             f"there is no certificate under {pki / 'own'} yet: the controller makes it when it first connects, or give"
             " --site SITE to make it now"

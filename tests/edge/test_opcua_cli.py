@@ -157,6 +157,20 @@ async def test_the_way_from_an_unknown_server_to_its_values(secured: Vault, tmp_
     assert (code, out) == (exit_codes.DONE, f"trusted no more: {trusted}")
 
 
+async def test_what_is_wrong_with_the_files_of_the_trust_list_is_said(tmp_path: Path) -> None:
+    trusted = tmp_path / "pki" / "trusted"
+    trusted.mkdir(parents=True)
+    (trusted / "plant.crl").write_bytes(b"damaged")
+    code, out, err = await penstock("opcua", "trust", "--state", tmp_path)
+    assert (code, err) == (exit_codes.DONE, "")
+    assert f"problem: {trusted / 'plant.crl'}: is no revocation list that can be read" in out
+    for command in (("trust",), ("trust", "show", "own")):
+        code, _, err = await penstock("opcua", *command, "--state", tmp_path / ("x" * 300))
+        assert code in (exit_codes.WRONG, exit_codes.UNREACHABLE)
+        assert err.endswith(": File name too long\n")
+        assert err.count("\n") == 1
+
+
 async def test_what_cannot_be_trusted_is_refused_in_plain_words(tmp_path: Path) -> None:
     code, out, _ = await penstock("opcua", "trust", "add", "00" * 20, "--state", tmp_path, "--json")
     assert code == exit_codes.WRONG
