@@ -4,6 +4,7 @@ Only reads. Objects and variables are followed along hierarchical references, ea
 """
 
 import asyncio
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -80,7 +81,7 @@ class Found:
                 "array": self.array,
                 "readable": self.readable,
                 "writable": self.writable,
-                "value": self.value if isinstance(self.value, bool | int | float | str | None) else str(self.value),
+                "value": _as_json(self.value),
                 "status": self.status,
                 "unit": self.unit,
                 "range": list(self.range) if self.range is not None else None,
@@ -229,7 +230,7 @@ class Browser:
             value = _plain(data)
             if isinstance(value, ua.EUInformation):
                 place.found.unit = str(value.DisplayName.Text or "")
-            elif isinstance(value, ua.Range) and value.Low < value.High:
+            elif isinstance(value, ua.Range) and -math.inf < value.Low < value.High < math.inf:
                 place.found.range = (float(value.Low), float(value.High))
 
     async def _type_name(self, node_id: Any) -> str:
@@ -297,6 +298,13 @@ def _known_unit(symbol: str) -> str:
         return unit(symbol).symbol
     except ValueError:
         return ""
+
+
+def _as_json(value: Any) -> bool | int | float | str | None:
+    """A value as JSON can have it: no number where there is none, and an array as people write it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, bool | int | float | str | None) else str(value)
 
 
 def _plain(data: ua.DataValue) -> Any:

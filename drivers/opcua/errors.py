@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
+from unicodedata import category
 
 from asyncua.common.utils import NotEnoughData
 from asyncua.ua.status_codes import get_name_and_doc
@@ -59,9 +60,16 @@ def decoding() -> Iterator[None]:
 
 def printable(text: str) -> str:
     """A server's words for people: control characters, and bytes that are no UTF-8, as their escapes."""
+    if text.isprintable():
+        return text
     return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
+        letter if is_printable(letter) else letter.encode("unicode_escape").decode("ascii") for letter in text
     )
+
+
+def is_printable(text: str) -> bool:
+    """True for what can be shown and written down. Spaces of every width count, the one of Chinese texts among them."""
+    return text.isprintable() or all(letter.isprintable() or category(letter) == "Zs" for letter in text)
 
 
 def status_name(code: int) -> str:

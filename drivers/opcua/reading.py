@@ -14,6 +14,7 @@ from asyncua import ua
 from config.profile import OpcUaSignal
 from config.sample import Quality, Reason, Sample, Value, bad, quality_of
 from config.signals import Signal
+from drivers.opcua.errors import is_printable
 
 Decoder = Callable[[ua.DataValue, float], Sample]
 """Makes the sample of a value and the time at which it was received."""
@@ -159,4 +160,4 @@ def _text(value: object) -> _Converted:
         return None, Reason.NOT_A_NUMBER
     text = str(value)
     # asyncua puts a lone surrogate in the place of each byte that is no UTF-8; that is not printable either.
-    return (text, None) if text.isprintable() else (None, Reason.NOT_A_NUMBER)
+    return (text, None) if is_printable(text) else (None, Reason.NOT_A_NUMBER)

@@ -251,6 +251,8 @@ async def _browse(link: "OpcUaLink", site_id: str, pki: Path, node: str, depth: 
 def _lines(found: "Found", level: int, values: bool) -> list[str]:
     import yaml
 
+    from drivers.opcua.errors import printable
+
     indent = "  " * level
     if found.variable:
         place = yaml.safe_dump(
@@ -263,12 +265,12 @@ def _lines(found: "Found", level: int, values: bool) -> list[str]:
         access = "read and write" if found.writable else "read" if found.readable else "no access"
         shape = "array of " if found.array else ""
         measured = f", {found.unit}" if found.unit else ""
-        line = f"{indent}{found.name}: {place}  # {shape}{found.data_type}{measured}, {access}"
+        line = f"{indent}{printable(found.name)}: {place}  # {shape}{printable(found.data_type + measured)}, {access}"
         if values:
             good = found.status.startswith("Good ")
             line += f", {_shortened(found.value)}" if good else f", {found.status}"
     else:
-        line = f"{indent}{found.name}/  # nsu={found.namespace};{found.node}"
+        line = indent + printable(f"{found.name}/  # nsu={found.namespace};{found.node}")
     lines = [line]
     for child in found.children:
         lines += _lines(child, level + 1, values)
@@ -281,4 +283,6 @@ def _shortened(value: object) -> str:
 
 
 def _print_json(value: object) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2 if os.isatty(1) else None))
+    text = json.dumps(value, ensure_ascii=False, indent=2 if os.isatty(1) else None, allow_nan=False)
+    # A lone surrogate, which stands for a byte that is no UTF-8, goes out as its escape.
+    print(text.encode("utf-8", "backslashreplace").decode("utf-8"))

@@ -130,6 +130,7 @@ def test_the_severity_of_a_status_is_the_quality_and_its_code_the_reason(status:
         ("text", "清水池".encode("gbk").decode("utf-8", "surrogateescape"), None),
         ("text", ua.LocalizedText("\udcc7"), None),
         ("text", "\x1b[31mfilling", None),
+        ("text", "清水池\u3000一号", "清水池\u3000一号"),
         ("text", "", ""),
         ("number", 3, 3.0),
         ("number", True, None),
