@@ -31,6 +31,9 @@ READ_BACK_AFTER_S: Final = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
 """Waits before each look at what was written: a PLC shows it after its next cycle."""
 WRITE_BIT: Final = 0x02
 """CurrentWrite in AccessLevel and UserAccessLevel (OPC 10000-3, 8.57)."""
+FLOAT_ROUNDING: Final = 1e-6
+"""By how much a value may change on its way through a Float of seven digits."""
+DOUBLE_ROUNDING: Final = 1e-15
 _INTEGERS: Final = {
     ua.VariantType.SByte: (-(2**7), 2**7 - 1),
     ua.VariantType.Byte: (0, 2**8 - 1),
@@ -200,11 +203,14 @@ def to_type(signal: Signal, value: Value, kind: ua.VariantType) -> Value:
 
 
 def equal(read: Value, written: Value, step: float) -> bool:
-    """True when what was read is what was written, as far as ``step`` can tell."""
+    """True when what was read is what was written, as far as ``step`` can tell; 0 for a node that holds floats."""
     if isinstance(read, bool) or isinstance(written, bool):
         return read is written
     if isinstance(read, int | float) and isinstance(written, int | float):
-        return math.isclose(read, written, rel_tol=1e-6, abs_tol=max(step / 2, 1e-9) * (1 + 1e-6))
+        if step:
+            # Half a step, and what the arithmetic of a Double leaves over.
+            return abs(read - written) <= step / 2 * (1 + 1e-6) + abs(written) * DOUBLE_ROUNDING
+        return math.isclose(read, written, rel_tol=FLOAT_ROUNDING, abs_tol=1e-9)
     return read == written
 
 

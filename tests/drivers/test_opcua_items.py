@@ -21,7 +21,7 @@ from drivers.opcua.gaps import EVENT_EVERY_S, MAX_NAMES, Gaps
 from drivers.opcua.items import Item, Items
 from drivers.opcua.reading import decoder, reason_of
 from drivers.opcua.subscription import queue_size
-from drivers.opcua.write import to_type
+from drivers.opcua.write import equal, to_type
 from drivers.port import LinkEvent, LinkStatus
 
 NOW = 1000.0
@@ -350,6 +350,31 @@ def test_a_value_is_converted_to_the_type_of_the_node(
     converted = to_type(signal, value, kind)
     assert converted == raw
     assert type(converted) is type(raw)
+
+
+@pytest.mark.parametrize(
+    ("read", "written", "step", "same"),
+    [
+        (45.5, 45.54, 0.1, True),
+        (45.5, 45.56, 0.1, False),
+        (0.1 * 3, 0.3, 0.1, True),
+        # An order number or a counter that is one off is another one, however large.
+        (20_261_123, 20_261_124, 1.0, False),
+        (20_261_123, 20_261_123, 1.0, True),
+        (4_294_967_295 * 0.01, 42_949_672.95, 0.01, True),
+        (4_294_967_294 * 0.01, 42_949_672.95, 0.01, False),
+        # A Float holds seven digits.
+        (3.5999999046, 3.6, 0.0, True),
+        (3.6001, 3.6, 0.0, False),
+        (0.0, 0.0, 0.0, True),
+        (True, 1, 1.0, False),
+        ("auto", "auto", 0.0, True),
+    ],
+)
+def test_what_was_read_back_is_what_was_written_as_far_as_the_node_can_show_it(
+    read: Value, written: Value, step: float, same: bool
+) -> None:
+    assert equal(read, written, step) is same
 
 
 @pytest.mark.parametrize(
