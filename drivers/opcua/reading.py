@@ -122,6 +122,14 @@ def source_time(data: ua.DataValue) -> float | None:
     return time if time > 0 else None
 
 
+def source_age(data: ua.DataValue) -> float | None:
+    """Seconds from the time of the source to that of the server, which keeps both: no clock of ours is in it."""
+    source = source_time(data)
+    if source is None or data.ServerTimestamp is None:
+        return None
+    return max(utc(data.ServerTimestamp) - source, 0.0)
+
+
 def utc(stamp: datetime) -> float:
     """Seconds UTC of a time stamp as asyncua gives it: UTC without saying so."""
     return stamp.replace(tzinfo=UTC).timestamp()

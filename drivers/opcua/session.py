@@ -344,6 +344,7 @@ class OpcUaSession:
             except TimeoutError:
                 # asyncua's own probe decides whether the connection is lost; this look can wait.
                 changed = False
+            details["oldest_source"] = self._items.oldest_source()
             if changed:
                 now = asyncio.get_running_loop().time()
                 self._gaps.record("outage", now, detail="the server has other namespaces than before")

@@ -267,6 +267,25 @@ def test_an_item_is_read_when_it_was_silent_for_two_fifths_of_its_time() -> None
     assert item.due(NOW + 1.0)
 
 
+def test_the_value_that_the_server_has_had_for_longest_is_shown_by_its_own_two_times_and_still_good() -> None:
+    """Most servers date a value when it last changed: an old time is no fault, and their clock may be wrong."""
+    shown = Shown()
+    items = Items(signals(level={}, flow={}, name={"type": "text"}), shown)
+    level, flow, name = items.all
+    assert items.oldest_source() is None
+    now: Any = datetime.fromtimestamp(17_200, UTC).replace(tzinfo=None)
+    hours_ago, soon = data(2.0, at=10_000.0), data(1.0, at=17_199.0)
+    for one in (hours_ago, soon):
+        one.ServerTimestamp = now
+    items.read([level], [hours_ago], NOW, NOW)
+    items.tell([(flow, soon), (name, data("x", at=1.0))], NOW)
+    assert items.oldest_source() == {"signal": "D.level", "age_s": 7200.0}
+    assert shown.samples[0].good
+    assert shown.samples[0].source_time == 10_000.0
+    items.lose(NOW + 1)
+    assert items.oldest_source() is None
+
+
 def test_what_is_not_confirmed_in_time_is_stale_once_and_good_again_when_it_is() -> None:
     items, item, shown = monitored()
     assert items.age(NOW + 2.9) == 0
