@@ -286,7 +286,7 @@ def test_a_list_that_the_authority_did_not_sign_revokes_nothing_and_is_told_of(
 def test_an_overdue_list_still_counts_and_is_told_of(
     tmp_path: Path, key: rsa.RSAPrivateKey, plant: Plant, own_pki: Path
 ) -> None:
-    """OPC 10000-4, 6.1.3 lets a client go on: a forgotten file must not stop a plant, nor go unnoticed."""
+    """OPC 10000-6, E.6 leaves it to the client (SuppressRevocationStatusUnknown): a forgotten file must not stop a plant, nor go unnoticed."""
     trust, revoked = trusting(tmp_path, plant.certificate), plant.issue(key)
     crl = plant.revoke(revoked, days=-3)
     (tmp_path / "pki" / "trusted" / "plant.crl").write_bytes(crl.public_bytes(Encoding.DER))
