@@ -145,6 +145,20 @@ def name_of(subject: x509.Name) -> str:
     return str(names[0].value) if names else subject.rfc4514_string()
 
 
+def whole(certificate: x509.Certificate) -> x509.Certificate:
+    """A certificate whose parts were all decoded, which happens only when they are asked for. Raises ``ValueError``.
+
+    It may fail in as many ways as there are parts: a key of an unknown kind, an extension that stands there twice.
+    """
+    try:
+        certificate.public_key()
+        _ = (certificate.extensions, certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+        _ = (common_name(certificate), name_of(certificate.issuer), uris(certificate), host_names(certificate))
+    except Exception as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    return certificate
+
+
 def authenticates_servers(certificate: x509.Certificate) -> bool:
     """True for a certificate that its issuer made for a server (extended key usage serverAuth)."""
     try:

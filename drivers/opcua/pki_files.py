@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from config.errors import PenstockError
-from drivers.opcua.certificate import common_name, name_of, thumbprint, uris
+from drivers.opcua.certificate import common_name, name_of, thumbprint, uris, whole
 
 MAX_CERTIFICATE_BYTES: Final = 16 * 1024
 MAX_LIST_BYTES: Final = 4 * 1024 * 1024
@@ -82,7 +82,11 @@ class RevocationList:
             return False
 
     def revokes(self, certificate: x509.Certificate) -> bool:
-        return self.crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None
+        """True when the certificate is on it. Raises ``TrustError`` for a list that is damaged inside."""
+        try:
+            return self.crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None
+        except ValueError as error:
+            raise TrustError(f"{self.path}: is no revocation list that can be read ({error})") from error
 
     def to_json(self) -> dict[str, Any]:
         """As JSON, for ``penstock opcua trust``."""
@@ -220,6 +224,6 @@ def _add_certificate(path: Path, content: bytes, load: Callable[[bytes], x509.Ce
     try:
         if len(content) > MAX_CERTIFICATE_BYTES:
             raise ValueError("too large for a certificate")
-        contents.certificates.append(Entry(path, load(content)))
+        contents.certificates.append(Entry(path, whole(load(content))))
     except ValueError:
         contents.unread[path] = "neither a certificate nor a revocation list"

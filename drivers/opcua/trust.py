@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from config.errors import LinkError
 from drivers.opcua import certificate as certificates
-from drivers.opcua.certificate import common_name, thumbprint, uris
+from drivers.opcua.certificate import common_name, thumbprint, uris, whole
 from drivers.opcua.pki_files import (
     MAX_CERTIFICATE_BYTES,
     Contents,
@@ -196,7 +196,7 @@ def first_certificate(der: bytes) -> x509.Certificate:
         raise LinkError("the server shows no certificate that could be read")
     length = int.from_bytes(der[2:4], "big") + 4
     try:
-        return x509.load_der_x509_certificate(der[:length])
+        return whole(x509.load_der_x509_certificate(der[:length]))
     except ValueError as error:
         raise LinkError(f"the server shows no certificate that could be read: {error}") from error
 

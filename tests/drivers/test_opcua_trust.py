@@ -286,7 +286,7 @@ def test_a_list_that_the_authority_did_not_sign_revokes_nothing_and_is_told_of(
 def test_an_overdue_list_still_counts_and_is_told_of(
     tmp_path: Path, key: rsa.RSAPrivateKey, plant: Plant, own_pki: Path
 ) -> None:
-    """OPC 10000-6, E.6 leaves it to the client (SuppressRevocationStatusUnknown): a forgotten file must not stop a plant, nor go unnoticed."""
+    """OPC 10000-6, E.6 leaves it to the client: a forgotten file must not stop a plant, nor go unnoticed."""
     trust, revoked = trusting(tmp_path, plant.certificate), plant.issue(key)
     crl = plant.revoke(revoked, days=-3)
     (tmp_path / "pki" / "trusted" / "plant.crl").write_bytes(crl.public_bytes(Encoding.DER))
@@ -381,6 +381,21 @@ def test_a_directory_that_cannot_be_looked_at_is_named(tmp_path: Path) -> None:
     for question in questions:
         with pytest.raises(TrustError, match=r"xxx/(trusted|rejected): File name too long"):
             question()
+
+
+def test_a_certificate_whose_key_nobody_knows_is_refused_in_plain_words(
+    tmp_path: Path, key: rsa.RSAPrivateKey, plant: Plant
+) -> None:
+    """Its parts are decoded only when they are asked for."""
+    rsa_encryption, unknown = bytes.fromhex("06092a864886f70d010101"), bytes.fromhex("06092a864886f70d01017f")
+    strange = der(make_certificate(key)).replace(rsa_encryption, unknown)
+    with pytest.raises(LinkError, match="no certificate that could be read"):
+        first_certificate(strange)
+    trust = trusting(tmp_path, plant.certificate)
+    (tmp_path / "pki" / "trusted" / "strange.der").write_bytes(strange)
+    trust.check(plant.issue(key), URL)
+    [problem] = trust.contents().problems()
+    assert "strange.der: neither a certificate nor a revocation list" in problem
 
 
 def test_a_pem_file_is_as_good_as_a_der_file(tmp_path: Path, key: rsa.RSAPrivateKey) -> None:
