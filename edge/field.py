@@ -22,8 +22,8 @@ from config.signals import Signal, digits, wire_place
 from config.site import Link, ModbusRtuLink, ModbusTcpLink, MotorValve, OpcUaLink, Site
 from config.units import kind_of, quantity
 from drivers.modbus.command import Ask
+from drivers.modbus.fresh import DeviceReader, Reading, outcome_text
 from drivers.modbus.raw import place, read_bits, write_pdu
-from drivers.modbus.reading import DeviceReader, Reading, outcome_text
 from drivers.modbus.transaction import Outcome, Result
 from drivers.modbus.write_request import MOST_COILS, allowed_bits
 from drivers.port import WriteResult

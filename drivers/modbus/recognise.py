@@ -16,7 +16,7 @@ from config.encoding import FLOATS, TIMES, Encoding
 from config.profile import ModbusProfile, ModbusSignal
 from config.sample import Quality, Reason
 from drivers.modbus.decoder import modbus
-from drivers.modbus.reading import Reading
+from drivers.modbus.fresh import Reading
 
 FINGERPRINT: Final = 8.0
 """What a signal of ``identify`` weighs: more than any measured value, for its value is told on purpose."""

@@ -126,7 +126,7 @@ def _reader(profile: Any) -> Any:
     from zoneinfo import ZoneInfo
 
     from config.site import ModbusTcpLink
-    from drivers.modbus.reading import DeviceReader
+    from drivers.modbus.fresh import DeviceReader
     from edge.cli.by_hand import site_of_one
 
     loaded = site_of_one(ModbusTcpLink(type="modbus-tcp", host="-"), 1, profile)

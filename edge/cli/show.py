@@ -142,7 +142,7 @@ def _alarms(alarms: list[dict[str, Any]]) -> Panel:
     for alarm in alarms:
         style = _PRIORITY_STYLE[alarm["priority"]]
         table.add_row(Text(alarm["priority"], style), _ago(alarm["since_utc"]), alarm["id"], alarm["text"])
-    return Panel(table, title=f"alarms: {len(alarms)}", title_align="left", border_style="red")
+    return Panel(table, title=f"alarms: {len(alarms)}", title_align="left", border_style="red", expand=False)
 
 
 def _dispenser(tag: str, dispenser: dict[str, Any], answer: dict[str, Any]) -> Panel:
@@ -174,7 +174,7 @@ def _dispenser(tag: str, dispenser: dict[str, Any], answer: dict[str, Any]) -> P
         guards.add_row(guard["parameter"], _amount(guard["value"], guard["unit"]) + age, limits, verdict, unverified)
     border = "red" if dispenser["tripped"] else "green"
     title = Text(f"{tag}  {dispenser['mode']}, {dispenser['use']}")
-    return Panel(Group(line, guards), title=title, title_align="left", border_style=border)
+    return Panel(Group(line, guards), title=title, title_align="left", border_style=border, expand=False)
 
 
 def _foot(answer: dict[str, Any]) -> Text:

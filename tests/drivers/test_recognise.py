@@ -11,8 +11,8 @@ from config.profile import ModbusProfile
 from config.signals import Signal, signal_table
 from config.site import Site
 from drivers.modbus.command import Ask
+from drivers.modbus.fresh import DeviceReader
 from drivers.modbus.plan import READ_FUNCTION
-from drivers.modbus.reading import DeviceReader
 from drivers.modbus.recognise import Fit, note_identity, note_readings, ranked
 from drivers.modbus.transaction import Outcome, Result
 

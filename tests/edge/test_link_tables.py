@@ -1,11 +1,13 @@
-"""Links and devices as tables: the worst first, within 100 columns, long errors cut and in full where they fit."""
+"""Links and devices as tables: the worst first, within any terminal, nothing that matters cut away."""
 
 from typing import Any
 
+import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from drivers.port import DeviceStatus, LinkStatus
-from edge.cli.link_tables import WIDTH, links_view
+from edge.cli.link_tables import links_view
 
 LONG = "exception 02 illegal data address at holding 9728 to 9732, and much more of it than a line can hold"
 
@@ -32,15 +34,48 @@ def links() -> dict[str, Any]:
     return {"io": io, "field": field}
 
 
-def shown(*, full: bool) -> str:
-    console = Console(width=300, color_system=None)
+def shown(*, full: bool = False, width: int = 300, of: dict[str, Any] | None = None) -> str:
+    console = Console(width=width, color_system=None)
     with console.capture() as capture:
-        console.print(links_view(links(), full=full))
+        console.print(links_view(of or links(), full=full))
     return capture.get()
 
 
-def test_the_tables_fit_a_terminal() -> None:
-    assert max(len(line.rstrip()) for line in shown(full=False).splitlines()) <= WIDTH
+def wide_names() -> dict[str, Any]:
+    """Each character of such a name takes two columns."""
+    every = links()
+    every["io"]["devices"]["一号出水浊度仪"] = device()
+    every["field"]["devices"]["二号加药间电动调节阀"] = device(online=False, timeouts=1234, last_error="no reply")
+    return every
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+def test_the_tables_fit_a_terminal(width: int, full: bool) -> None:
+    for of in (links(), wide_names()):
+        text = shown(width=width, full=full, of=of)
+        assert max(cell_len(line.rstrip()) for line in text.splitlines()) <= width
+        whole = "".join(text.split())
+        for name in ("RIO-101", "ANALYZER-COD-1", "FIT-101"):
+            assert name in whole
+        for state in ("OFFLINE", "online", "no effect", "DOWN"):
+            assert state in text
+        # What is wrong has its figure at any width.
+        assert " 40 " in text
+
+
+def test_eighty_columns_hold_every_name_every_failure_and_every_error() -> None:
+    text = shown(width=80, of=wide_names())
+    for said in ("一号出水浊度仪", "二号加药间电动调节阀", "91 %", "1234", "12", "refused", "20/310", "p50/p99 ms"):
+        assert said in text
+    assert "FIT-101: no reply within 0.5 s" in text
+    assert "the port is gone" in text
+
+
+def test_what_is_no_terminal_gets_every_column_and_every_error_in_full() -> None:
+    text = shown(width=2000)
+    assert LONG in text
+    assert "stray bytes" in text
 
 
 def test_the_worst_stands_first() -> None:
@@ -51,9 +86,9 @@ def test_the_worst_stands_first() -> None:
 
 
 def test_an_error_that_does_not_fit_is_cut_and_stands_in_full_below() -> None:
-    cut = shown(full=False)
+    cut = shown(width=120)
     assert LONG not in cut
-    assert "exception 0" in cut
+    assert "exception 02 illegal" in cut
     assert "…" in cut
     full = shown(full=True)
     assert f"ANALYZER-COD-1: {LONG}" in full

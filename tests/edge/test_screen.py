@@ -74,7 +74,8 @@ async def test_bytes_that_look_like_markup_are_decoded() -> None:
     assert "[/b]" in done.out
 
 
-def test_whatever_a_station_says_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_whatever_a_station_says_is_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     links_ = links()
     links_["io"]["devices"]["RIO-101"]["last_error"] = HOSTILE
     store = {"written": 1, "dropped": 0, "fault": HOSTILE}
@@ -120,4 +121,5 @@ def test_whatever_a_station_says_is_shown(capsys: pytest.CaptureFixture[str]) ->
     Screen().print(why_view({"subject": HOSTILE, "state": HOSTILE, "causes": [], "wire": {HOSTILE: wire}}))
     written = capsys.readouterr().out
     assert written.count("[/b]") >= 12
+    assert max(map(len, written.splitlines())) < 300
     assert not set(written) & {"\x1b", "\x9b", "\u202e"}

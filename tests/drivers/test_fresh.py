@@ -9,7 +9,7 @@ import pytest
 from config.profile import ModbusProfile
 from config.sample import Reason
 from drivers.modbus.command import Ask
-from drivers.modbus.reading import DeviceReader, outcome_text
+from drivers.modbus.fresh import DeviceReader, outcome_text
 from drivers.modbus.transaction import Outcome, Result
 from tests.drivers.sites import table_of
 
