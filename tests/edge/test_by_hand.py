@@ -370,33 +370,48 @@ async def test_a_write_is_recorded_under_the_controllers_lock(alone: Field) -> N
 
 
 async def test_a_tool_that_watches_keeps_a_controller_out_and_no_other_tool(alone: Field) -> None:
+    alone.state.mkdir(exist_ok=True)
+    screen, terminal = pty.openpty()
+    os.set_blocking(screen, False)
     watching = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "edge", "decode", "AIT-1", "holding", "0x2600", "5", "--watch", "--every", "0.05"),
         *("--site", str(alone.site), "--state", str(alone.state)),
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stderr=terminal,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     try:
         async with asyncio.timeout(DEADLINE_S):
-            done = await alone.type("read", "AIT-1", "holding", "0x2600", "--site", alone.site)
-            while done.code != exit_codes.UNREACHABLE:
-                done = await alone.type("read", "AIT-1", "holding", "0x2600", "--site", alone.site)
+            while b"readings" not in await _next_of(screen):
+                assert watching.returncode is None
         # The port is one process' alone; the rest of the station is not.
-        assert "in use by another program" in done.err
-        with pytest.raises(LinkError, match="a tool has a port open"):
-            await run_controller(load_site(alone.site), alone.state)
+        busy = await alone.type("read", "AIT-1", "holding", "0x2600", "--site", alone.site)
+        assert (busy.code, "in use by another program" in busy.err) == (exit_codes.UNREACHABLE, True)
+        with pytest.raises(LinkError, match="a tool has a port open"), single_instance(alone.state, "controller"):
+            pass
         written = await alone.type("write", "RIO-1.lamp", "on", "--yes", "--site", alone.site)
         assert (written.code, written.err) == (exit_codes.DONE, "")
         with single_instance(alone.state, "by-hand"):
             refused = await alone.type("write", "RIO-1.lamp", "off", "--yes", "--site", alone.site)
-        assert refused.code == exit_codes.UNREACHABLE
-        assert "a tool that writes" in refused.err
+        assert (refused.code, "a tool that writes" in refused.err) == (exit_codes.UNREACHABLE, True)
     finally:
         watching.send_signal(signal.SIGINT)
         out, _ = await watching.communicate()
+        os.close(screen)
+        os.close(terminal)
     assert watching.returncode == exit_codes.DONE
-    assert "times" in out.decode()
+    assert " times: " in out.decode()
+
+
+async def _next_of(screen: int) -> bytes:
+    """What a terminal shows next."""
+    loop, shown = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(screen, shown.set)
+    try:
+        await shown.wait()
+    finally:
+        loop.remove_reader(screen)
+    return os.read(screen, 4096)
 
 
 async def test_a_valve_may_be_tried_while_no_controller_runs_and_that_is_said(alone: Field) -> None:
