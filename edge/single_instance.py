@@ -17,9 +17,11 @@ def single_instance(state_dir: Path, name: str, *, shared: bool = False) -> Iter
 
     Raises ``LinkError`` when another process holds it, ``StoreError`` when the directory cannot be used.
     """
+    # Whoever may only look into the directory can still share.
+    way = os.O_RDONLY if shared else os.O_RDWR
     try:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
-        descriptor = os.open(state_dir / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o640)
+        descriptor = os.open(state_dir / f"{name}.lock", way | os.O_CREAT, 0o640)
     except OSError as error:
         raise StoreError(f"the state directory {state_dir} cannot be used: {error.strerror}") from error
     try:
