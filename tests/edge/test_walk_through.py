@@ -26,7 +26,7 @@ from tests.hil_sim.sites import until
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ("drivers.md", "drivers.zh-CN.md")
-SECTION = {"drivers.md": "## An instrument that has no profile", "drivers.zh-CN.md": "## 没有配置文件的仪表"}
+SECTION = {"drivers.md": "## An instrument that has no profile", "drivers.zh-CN.md": "## 没有设备配置文件的仪表"}
 SHOWN_PORT = "/dev/pts/0"
 SHOWN_STATE = "/tmp/practice"
 SEED = 21
