@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test check format bench docs lock clean venv
+.PHONY: help demo test check format bench fuzz docs lock clean venv
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -42,6 +42,9 @@ format: $(READY) ## format and fix what can be fixed
 
 bench: $(READY) ## measure: ours beside the bare libraries, in one run (BENCH_ARGS=reaction)
 	@$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+fuzz: $(READY) ## ten million mutated frames against the Modbus driver (FUZZ_ARGS="--frames N --seed N --jobs N")
+	@$(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
 
 docs: $(READY) ## write the page of each device profile anew
 	@$(BIN)/penstock profile pages docs/devices

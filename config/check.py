@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from config.command import Watchdog
 from config.diagnostics import DEVICE_FIGURES
 from config.model import Measured
 from config.profile import ModbusProfile, ModbusSignal, OpcUaProfile, OpcUaSignal
@@ -14,6 +15,7 @@ from config.site import (
     BatchDispenser,
     BatchGuard,
     ContinuousDispenser,
+    Device,
     Dispenser,
     FastGuard,
     Guard,
@@ -118,7 +120,7 @@ class _Checker:
             elif device.unit is not None:
                 yield Finding((*here, "unit"), str(device.unit), "no unit, because an OPC UA server has none")
             if profile is not None:
-                yield from self._device_signals(here, device.poll, profile)
+                yield from self._device_signals(here, device, profile)
                 for field, settings in device.signals.items():
                     definition = profile.signals.get(field)
                     if definition is None:
@@ -133,16 +135,18 @@ class _Checker:
     def _neighbours(self, tag: str, link: str) -> list[str]:
         return [other for other, device in self.site.devices.items() if device.link == link and other != tag]
 
-    def _device_signals(self, here: Where, poll: float, profile: ModbusProfile | OpcUaProfile) -> Iterator[Finding]:
+    def _device_signals(self, here: Where, device: Device, profile: ModbusProfile | OpcUaProfile) -> Iterator[Finding]:
         for field in profile.signals:
             if field in DEVICE_FIGURES:
                 expected = "another name: the figures of every device are called so"
                 yield Finding((*here, "profile", "signals", field), f"'{field}'", expected)
-        watchdog = profile.watchdog if isinstance(profile, ModbusProfile) else None
-        # 0.1 s three times is a little more than 0.3 s in binary.
-        if watchdog is not None and 3 * poll > watchdog.timeout * (1 + 1e-9):
-            expected = f"at most {watchdog.timeout / 3:g} s: the device drops its outputs after {watchdog.timeout:g} s"
-            yield Finding((*here, "poll"), f"{poll:g} s", expected)
+        if isinstance(profile, ModbusProfile) and profile.watchdog is not None:
+            where, pause = _longest_silence(device, profile, profile.watchdog)
+            # 0.1 s three times is a little more than 0.3 s in binary.
+            if 3 * pause > profile.watchdog.timeout * (1 + 1e-9):
+                timeout = profile.watchdog.timeout
+                expected = f"at most {timeout / 3:g} s: the device drops its outputs after {timeout:g} s"
+                yield Finding((*here, *where), f"{pause:g} s", expected)
 
     def _valves(self) -> Iterator[Finding]:
         for tag, valve in self.site.valves.items():
@@ -326,6 +330,26 @@ class _Checker:
         article = "an" if what[0] in "aeiou" else "a"
         names = _MANY if len(known) > 20 else ", ".join(known) or "none"
         return Finding(path, f"'{name}'", f"{article} {what}: {names}{hint}")
+
+
+def _longest_silence(device: Device, profile: ModbusProfile, watchdog: Watchdog) -> tuple[Where, float]:
+    """How long a device is not spoken to, in seconds, and where that is said: its heartbeat, else its fastest poll."""
+    if watchdog.heartbeat is not None:
+        return ("profile", "watchdog", "heartbeat", "period"), watchdog.heartbeat.period
+    polls: list[tuple[float, Where]] = []
+    for field, definition in profile.signals.items():
+        settings = device.signals.get(field)
+        if not definition.readable:
+            continue
+        if settings is not None and settings.poll is not None:
+            polls.append((settings.poll, ("signals", field, "poll")))
+        elif definition.poll is not None:
+            polls.append((definition.poll, ("profile", "signals", field, "poll")))
+        else:
+            polls.append((device.poll, ("poll",)))
+    # A device of which nothing can be read is never polled.
+    pause, where = min(polls, key=lambda one: one[0], default=(float("inf"), ("profile", "watchdog")))
+    return where, pause
 
 
 _MANY: Final = "one of those in this file"

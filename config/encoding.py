@@ -103,3 +103,19 @@ class Order(StrEnum):
     CDAB = "CDAB"
     BADC = "BADC"
     DCBA = "DCBA"
+
+
+INTEGER_RANGE: Final[dict[Encoding, tuple[int, int]]] = {
+    Encoding.UINT16: (0, 2**16 - 1),
+    Encoding.INT16: (-(2**15), 2**15 - 1),
+    Encoding.SM16: (1 - 2**15, 2**15 - 1),
+    Encoding.BCD16: (0, 10**4 - 1),
+    Encoding.UINT32: (0, 2**32 - 1),
+    Encoding.INT32: (-(2**31), 2**31 - 1),
+    Encoding.SM32: (1 - 2**31, 2**31 - 1),
+    Encoding.BCD32: (0, 10**8 - 1),
+    Encoding.UINT64: (0, 2**64 - 1),
+    Encoding.INT64: (-(2**63), 2**63 - 1),
+    Encoding.BCD64: (0, 10**16 - 1),
+}
+"""The least and the greatest whole number that an encoding can hold."""

@@ -16,6 +16,7 @@ from config.command import Action, Command, Expected, Watchdog, Writing
 from config.encoding import (
     BIT_TABLES,
     BY_REGISTER,
+    INTEGER_RANGE,
     INTEGERS,
     NUMBERS,
     REGISTERS,
@@ -94,8 +95,8 @@ class ExponentFrom(FileModel):
 class Part(FileModel):
     """A part of a value in registers of its own, added to it before scaling: ``raw * scale``.
 
-    ``latched``: the device changes both parts at once. Otherwise a reply in which the whole number has moved is
-    read again, so that an old part never stands beside a new one.
+    ``latched``: the device changes both parts at once. Otherwise a total that has jumped is read again until
+    its parts fit, so that an old part never stands beside a new one.
     """
 
     address: Address
@@ -253,6 +254,11 @@ class ModbusSignal(FileModel):
             raise ValueError("a type of whole number, because enum and switch list whole numbers")
         if self.enum and self.switch:
             raise ValueError("either enum or switch")
+        if self.switch is not None:
+            low, high = INTEGER_RANGE[self.type]
+            for code in (*self.switch.on, *self.switch.off):
+                if not low <= code <= high:
+                    raise ValueError(f"switch: numbers that {self.type} can hold, {low} to {high} (found {code})")
         self._check_number()
         self._check_writable()
         return self
@@ -431,6 +437,39 @@ class ModbusProfile(_Profile):
         confirm = [command.confirm.signal] if command.confirm else []
         for other in (*command.require, *confirm, *([command.ack] if command.ack else [])):
             self._check_known(name, other)
+        if command.safe is not None:
+            self._check_value(f"{name}: safe", name, command.safe)
+        for other, wanted in command.require.items():
+            self._check_value(f"{name}: require", other, wanted)
+        if command.ack is not None and self.signals[command.ack].kind != "bool":
+            found = f"'{command.ack}' is a {self.signals[command.ack].kind}"
+            raise ValueError(f"{name}: ack naming a signal that is on or off ({found})")
+        if command.confirm is not None:
+            feedback = self.signals[command.confirm.signal]
+            if feedback.kind != signal.kind:
+                found = f"'{command.confirm.signal}' is a {feedback.kind}, '{name}' a {signal.kind}"
+                raise ValueError(f"{name}: confirm naming a signal that reads as what is demanded ({found})")
+
+    def _check_value(self, where: str, field: str, wanted: Expected) -> None:
+        """What a signal is to read or to be set to must be a value that it can have."""
+        signal = self.signals[field]
+        found = f"found {wanted!r}"
+        match signal.kind:
+            case "bool" if not isinstance(wanted, bool):
+                raise ValueError(f"{where}: true or false for '{field}', which is on or off ({found})")
+            case "number" | "time" if isinstance(wanted, bool | str):
+                raise ValueError(f"{where}: a number for '{field}', which is a {signal.kind} ({found})")
+            case "text" if not isinstance(wanted, str):
+                hint = "; YAML reads a bare on, off, yes or no as true or false: put it in quotes"
+                raise ValueError(f"{where}: a text for '{field}' ({found}{hint if isinstance(wanted, bool) else ''})")
+            case "text" if signal.enum and wanted not in signal.enum.values():
+                words = ", ".join(signal.enum.values())
+                raise ValueError(f"{where}: a word that '{field}' can read: {words} ({found})")
+
+    def _check_register(self, where: str, address: int) -> None:
+        if not self.base <= address <= LAST_ADDRESS + self.base:
+            expected = f"{self.base} to {LAST_ADDRESS + self.base} (base: {self.base})"
+            raise ValueError(f"{where}: an address of {expected}, found {address}")
 
     def _check_writes(self) -> None:
         for name, signal in self.signals.items():
@@ -441,9 +480,17 @@ class ModbusProfile(_Profile):
         for name in (*self.on_connect, *([heartbeat.signal] if heartbeat is not None else [])):
             if name not in self.signals or not self.signals[name].writable:
                 raise ValueError(f"{name}: a writable signal of this profile")
-        for name in self.identify:
+        for name, wanted in self.on_connect.items():
+            self._check_value("on_connect", name, wanted)
+        for name, wanted in self.identify.items():
             if name not in self.signals:
                 raise ValueError(f"identify: a signal of this profile ('{name}' is none)")
+            self._check_value("identify", name, wanted)
+        if self.writing.unlock is not None:
+            self._check_register("writing.unlock", self.writing.unlock.address)
+        for span in self.writing.allow:
+            self._check_register("writing.allow", span.first)
+            self._check_register("writing.allow", span.last)
 
     def _check_addresses(self, name: str, signal: ModbusSignal, bound: list[ModbusSignal]) -> None:
         """What is read together must exist on the wire and fit one request."""

@@ -136,11 +136,19 @@ class OpcUaSecurity(FileModel):
     """How the channel to an OPC UA server is protected (OPC 10000-7, security policies).
 
     Older policies are broken and are not offered. With ``policy: none`` nothing is signed or encrypted, and anybody
-    on the network can answer in the server's place.
+    on the network can answer in the server's place. ``application_uri``: what the server's certificate must call it;
+    one that an authority issued may then name another host than that of the url.
     """
 
     policy: Literal["none", "Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss"]
     mode: Literal["sign-and-encrypt", "sign"] = "sign-and-encrypt"
+    application_uri: Annotated[str, StringConstraints(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _checked(self) -> "OpcUaSecurity":
+        if self.application_uri is not None and self.policy == "none":
+            raise ValueError("a security policy, because without one nothing proves the server's application_uri")
+        return self
 
     @property
     def encrypted(self) -> bool:

@@ -22,10 +22,10 @@ from config.signals import Signal, digits, wire_place
 from config.site import Link, ModbusRtuLink, ModbusTcpLink, MotorValve, OpcUaLink, Site
 from config.units import kind_of, quantity
 from drivers.modbus.command import Ask
-from drivers.modbus.raw import MAX_WRITE_BITS, place, read_bits, write_pdu
+from drivers.modbus.raw import place, read_bits, write_pdu
 from drivers.modbus.reading import DeviceReader, Reading, outcome_text
 from drivers.modbus.transaction import Outcome, Result
-from drivers.modbus.write_request import allowed_addresses
+from drivers.modbus.write_request import MOST_COILS, allowed_bits
 from drivers.port import WriteResult
 from edge.arguments import BadRequest, text, texts, whole, wholes
 from edge.rpc import refused
@@ -279,12 +279,12 @@ class Field:
     async def _write_raw(self, request: dict[str, Any], user: str) -> dict[str, Any]:
         device = self._device(text(request, "device"))
         table, address = self._table(request), whole(request, "address")
-        values = wholes(request, "values", MAX_WRITE_BITS)
+        values = wholes(request, "values", MOST_COILS)
         pdu = write_pdu(table, address, values, device.profile.writing)
         span = place(table, address, len(values))
         order = self._order(device, user, "", str(span)) | {"new": values, "unit_symbol": ""}
         # What the profile does not list is refused before anything is asked of the device.
-        allowed = allowed_addresses(device.profile)
+        allowed = allowed_bits(device.profile)
         refusals = [one for one in range(span.address, span.last + 1) if (table, one) not in allowed]
         if refusals:
             await self._refuse(order, _not_listed(device, table, refusals[0]))

@@ -25,7 +25,6 @@ from drivers.modbus.decoder import (
     Decode,
     as_held,
     decoder,
-    main_number,
     main_place,
     modbus,
     needs,
@@ -144,26 +143,31 @@ def _picker(places: list[int], count: int) -> Callable[[Values], Values]:
     return itemgetter(*places) if places else lambda values: ()
 
 
-def whole_parts(signals: tuple[Signal, ...], around: Around) -> Callable[[bytes], tuple[Number | None, ...]] | None:
-    """What reads the totals whose parts the device does not change at once: (whole, total) of each, one by one.
+class TornTotals(NamedTuple):
+    """The totals of a block whose parts the device does not change at once.
 
-    ``None`` when the block has no such total.
+    ``signals``: their indices; ``read`` gives the raw numbers; ``units``: by how much each moves with a larger part.
     """
-    torn = [modbus(signal) for signal in signals if any(not part.latched for part in modbus(signal).parts)]
+
+    signals: frozenset[int]
+    read: Callable[[bytes], tuple[Number | None, ...]]
+    units: tuple[float, ...]
+
+
+def torn_totals(signals: tuple[Signal, ...], around: Around) -> TornTotals | None:
+    """The totals of a block that may be read while they are being changed; ``None`` when it has none."""
+    torn = [signal for signal in signals if any(not part.latched for part in modbus(signal).parts)]
     if not torn:
         return None
-    unpack, places = compile_layout(place for definition in torn for place in needs(definition, around))
-    readers = [
-        reader
-        for definition in torn
-        for reader in (main_number(definition, around, places), total(definition, around, places))
-    ]
+    unpack, places = compile_layout(place for signal in torn for place in needs(modbus(signal), around))
+    readers = [total(modbus(signal), around, places) for signal in torn]
 
     def read(data: bytes) -> tuple[Number | None, ...]:
         values = unpack(data)
         return tuple(reader(values) for reader in readers)
 
-    return read
+    units = tuple(1.0 if modbus(signal).fraction else modbus(signal).parts[0].scale for signal in torn)
+    return TornTotals(frozenset(signal.index for signal in torn), read, units)
 
 
 # -- plain numbers ---------------------------------------------------------------------------------------------------

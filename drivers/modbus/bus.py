@@ -7,31 +7,39 @@ the bus on, and each does so in the loop step in which it came.
 
 import asyncio
 import math
+import time
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Final
 
 import structlog
 
+from config.errors import DeviceError
 from config.load import LoadedSite
 from config.sample import Reason, Sample, Value, bad
 from config.site import ModbusLink, ModbusTcpLink
-from drivers.modbus.codec import Number
-from drivers.modbus.command import Ask, Procedure
+from drivers.modbus.command import LAST_READ_FUNCTION, Ask, Procedure
 from drivers.modbus.device import Device, by_hand, device_of
-from drivers.modbus.exceptions import ACKNOWLEDGE, BUSY, GATEWAY_PATH, GATEWAY_SILENT, OF_THE_MAP, exception_text
+from drivers.modbus.exceptions import (
+    ACKNOWLEDGE,
+    BUSY,
+    BUSY_TRIES,
+    GATEWAY_PATH,
+    GATEWAY_SILENT,
+    OF_THE_MAP,
+    exception_text,
+)
 from drivers.modbus.health import Health
 from drivers.modbus.jobs import Jobs
 from drivers.modbus.line import Line
 from drivers.modbus.plan import Read
 from drivers.modbus.schedule import Schedule, Turn, phases
+from drivers.modbus.torn import Settling
 from drivers.modbus.transaction import REPLY, Outcome, Request, Result
 from drivers.modbus.transport import CLOCK_TICK_S
-from drivers.modbus.unit import Unit
+from drivers.modbus.unit import MAX_DOUBLINGS, Unit
 from drivers.port import LinkEvent, LinkStatus, Notify, Sink, WriteResult
 
-MAX_JOBS: Final = 256
-"""More writes are refused: a site has some tens of outputs, each with one write in flight."""
-BUSY_TRIES: Final = 4
 BUSY_PAUSE_S: Final = 0.1
 """A read that a device was too busy for is asked again after this, then twice as long and so on."""
 FIRST_RETRY_S: Final = 1.0
@@ -39,11 +47,10 @@ LONGEST_RETRY_S: Final = 60.0
 """A value that a device refuses, or says nothing to, is tried less and less often, at least so often."""
 UNANSWERED_TO_SPLIT: Final = 2
 """A block that was never answered, and met with silence this often while its unit answers others, is taken apart."""
-TORN_TRIES: Final = 3
-TORN_PAUSE_S: Final = 0.05
-"""A total whose whole number has moved is read again after this, so often at most, until two readings agree."""
-TORN_FALL: Final = 0.5
-"""A total that has fallen by more than half of its whole unit has an old whole number beside new decimals."""
+EARLY_RETRY_S: Final = 5.0
+"""A read of a longer period is tried again before its next turn when it was lost: a frame is lost now and then."""
+CODES_KEPT: Final = 3
+"""What says how others are to be read counts for so many failed readings of it; then they are read no more either."""
 CYCLE_LINGER_S: Final = 0.2
 """A connection per cycle is kept over a pause this short."""
 
@@ -55,7 +62,8 @@ class _Poll:
     """A read and how it fares.
 
     ``answered``: it was once. ``silent``: times in a row that it had no answer though its unit has answered others
-    since; ``refused``: times in a row that the device had no such registers. ``parts``: what its totals read last.
+    since; ``refused``: times in a row that the device had no such registers; ``failed``: times in a row that it gave no
+    values, for whatever reason. ``settling``: of totals that may be read while they are changed.
     """
 
     unit: Device
@@ -66,8 +74,12 @@ class _Poll:
     refused: int = 0
     replies_when_silent: int = -1
     busy: int = 0
-    torn: int = 0
-    parts: tuple[Number | None, ...] | None = None
+    failed: int = 0
+    settling: Settling | None = None
+
+    @property
+    def fields(self) -> list[str]:
+        return [signal.field for group in self.read.groups for signal in group.signals]
 
 
 @dataclass(slots=True)
@@ -107,6 +119,8 @@ class ModbusBus:
         self._schedule: Schedule[_Poll | _Beat] = Schedule()
         self._polls = [self._poll(device, read) for device in answering for read in device.plan.reads]
         self._wake: asyncio.TimerHandle | None = None
+        self._overlaps = isinstance(link, ModbusTcpLink) and link.in_flight > 1
+        self._own_number = next((unit.number for unit in devices if unit.accept_any), None)
 
     @property
     def name(self) -> str:
@@ -117,11 +131,25 @@ class ModbusBus:
         return self._line.status
 
     async def run(self) -> None:
+        closed = f"link {self._name} is closed"
+        self._jobs.reopen()
+        line = asyncio.create_task(self._line.run(), name=f"line {self._name}")
         try:
-            await self._line.run()
+            await asyncio.shield(line)
+        except asyncio.CancelledError:
+            # What may not be left as it is, such as a pulse that is on, is done while there is a line.
+            await self._jobs.close(self._devices.values(), closed)
+            raise
         finally:
-            self._jobs.give_up(f"link {self._name} is closed")
-            self._sleep(None)
+            line.cancel()
+            try:
+                await asyncio.gather(line, return_exceptions=True)
+            finally:
+                self._jobs.give_up(closed)
+                self._sleep(None)
+                self._health.stopped()
+                for device in self._everybody:
+                    device.status.online = False
 
     def write(self, signal: int, value: Value) -> asyncio.Future[WriteResult]:
         return self._jobs.write(self._device_of[signal], signal, value)
@@ -137,8 +165,18 @@ class ModbusBus:
         return self._jobs.do(self._devices[device], lambda: commands.action(action))
 
     def ask(self, number: int, ask: Ask) -> asyncio.Future[Result]:
-        """One read between the polls, for a person, of any unit of the link. The future never raises."""
+        """One read between the polls, for a person, of any unit of the link. The future never raises.
+
+        Raises ``DeviceError`` for what is no read: a write goes by ``write`` or ``write_raw``, and their lists.
+        """
+        if not 0 < ask.pdu[0] <= LAST_READ_FUNCTION:
+            raise DeviceError(f"function {ask.pdu[0]:02d} is no read: functions 01 to {LAST_READ_FUNCTION:02d} are")
         heard: asyncio.Future[Result] = self._loop.create_future()
+        if self._own_number not in (None, number):
+            # A late reply of the one unit there, which may answer as any other, would be taken for this one's.
+            alone = f"unit {self._own_number} is alone on link {self._name} and answers as any: ask that one"
+            heard.set_result(Result(Outcome.LOST, alone.encode(), self._loop.time(), 0.0))
+            return heard
         if number not in self._by_hand:
             known = (device for device in self._devices.values() if device.number == number and not device.everybody)
             self._by_hand[number] = by_hand(number, next(known, None))
@@ -166,7 +204,10 @@ class ModbusBus:
             device.status.online = True
             self._sink(device.write_only, [bad(Reason.WRITE_ONLY, now)] * len(device.write_only))
         self._schedule.clear()
-        first = phases([poll.read.period for poll in self._polls], self._phase)
+        periods = [poll.read.period for poll in self._polls]
+        # A connection for each round is opened for all of it.
+        at_once = isinstance(self._link, ModbusTcpLink) and self._link.connection == "per-cycle"
+        first = repeat(0.0, len(periods)) if at_once else phases(periods, self._phase)
         for poll, after in zip(self._polls, first, strict=True):
             self._schedule.put(Turn(poll, poll.read.period, poll.read.priority, now + after))
         for device in self._devices.values():
@@ -291,7 +332,8 @@ class ModbusBus:
     # -- reads -------------------------------------------------------------------------------------------------------
 
     def _poll(self, unit: Device, read: Read) -> _Poll:
-        return _Poll(unit, read, self._ask_for(unit, read))
+        settling = Settling(read.torn.units) if read.torn is not None else None
+        return _Poll(unit, read, self._ask_for(unit, read), settling=settling)
 
     def _ask_for(self, unit: Device, read: Read) -> Request:
         return self._line.prepared(unit, read.pdu, read.reply_start, read.reply_bytes)
@@ -304,17 +346,19 @@ class ModbusBus:
             request = request._replace(timeout=unit.probe_timeout(request.timeout))
         if unit.silent:
             unit.held_until = now + request.timeout
+        unit.probing = True
         unit.status.polls += 1
         self._line.request(unit, request, self._probed, (unit, read))
 
     def _probed(self, context: tuple[Device, Read], result: Result) -> None:
         unit, read = context
+        unit.probing = False
         if result.outcome is Outcome.TIMEOUT:
             unit.left_unanswered(read.pdu)
         elif result.outcome is REPLY:
             unit.has_answered(read.pdu)
-            # A total that may be torn is left to its poll, which reads it twice.
-            if read.whole_parts is None:
+            # A total that may be torn is left to its poll, which sees to it that it is whole.
+            if read.torn is None:
                 self._sink(read.signals, read.decode(result.pdu[2:], result.at))
 
     def _polled(self, turn: Turn[_Poll | _Beat], result: Result) -> None:
@@ -324,21 +368,26 @@ class ModbusBus:
         read, again_at = poll.read, None
         outcome, pdu, at, _ = result
         if outcome is REPLY:
+            if poll.unit.commands.standing:
+                self._jobs.take_back(poll.unit)
             if not poll.answered or poll.unit.vain:
                 poll.answered = True
                 poll.unit.has_answered(read.pdu)
-            poll.silent = poll.refused = poll.busy = 0
-            data = pdu[2:]
-            if read.whole_parts is not None and _is_torn(poll, read.whole_parts(data)):
-                again_at = at + TORN_PAUSE_S
+            poll.silent = poll.refused = poll.busy = poll.failed = 0
+            if self._overlaps and time.perf_counter() - result.took < poll.unit.written_at:
+                # It may have been carried out before the write, and would take back what reading back has shown.
+                again_at = at
+            elif poll.settling is None:
+                self._sink(read.signals, read.decode(pdu[2:], at))
             else:
-                self._sink(read.signals, read.decode(data, at))
+                again_at = self._settle(poll, poll.settling, pdu[2:], at)
         elif outcome is Outcome.EXCEPTION:
             again_at = self._refused(poll, result)
         elif outcome is Outcome.TIMEOUT:
             again_at = self._unanswered(poll, result)
         else:
             self._block_bad(poll, Reason.NO_COMMUNICATION, at)
+            again_at = self._soon(poll, at)
         if again_at is None:
             self._schedule.put(turn)
         elif again_at < float("inf"):
@@ -364,7 +413,7 @@ class ModbusBus:
         poll.refused += 1
         if self._taken_apart(poll, result.at, exception_text(code)):
             return float("inf")
-        return result.at + max(poll.read.period, min(math.ldexp(FIRST_RETRY_S, poll.refused - 1), LONGEST_RETRY_S))
+        return result.at + max(poll.read.period, _backoff(FIRST_RETRY_S, poll.refused - 1))
 
     def _unanswered(self, poll: _Poll, result: Result) -> float | None:
         """What silence makes of a block. Some devices say nothing to registers that they do not have."""
@@ -376,11 +425,33 @@ class ModbusBus:
         poll.replies_when_silent = unit.status.replies
         poll.silent += answers_others
         if poll.silent < UNANSWERED_TO_SPLIT:
-            return None
+            return self._soon(poll, result.at)
         if not poll.answered and self._taken_apart(poll, result.at, "silence while other registers are answered"):
             return float("inf")
-        pause = math.ldexp(poll.request.timeout, poll.silent)
-        return result.at + max(poll.read.period, min(pause, LONGEST_RETRY_S))
+        return result.at + max(poll.read.period, _backoff(poll.request.timeout, poll.silent))
+
+    def _soon(self, poll: _Poll, at: float) -> float | None:
+        """When a read that was lost is tried again, if that is not to wait for its period."""
+        if poll.read.period <= EARLY_RETRY_S:
+            return None
+        return at + min(_backoff(FIRST_RETRY_S, poll.failed - 1), poll.read.period)
+
+    def _settle(self, poll: _Poll, settling: Settling, data: bytes, at: float) -> float | None:
+        """Takes what a read gives, its totals only when they are whole; returns when these are to be read again."""
+        read, torn = poll.read, poll.read.torn
+        assert torn is not None
+        samples = read.decode(data, at)
+        pause = settling.pause(torn.read(data), at)
+        if pause is None:
+            self._sink(read.signals, samples)
+            return None
+        others = {index: one for index, one in zip(read.signals, samples, strict=True) if index not in torn.signals}
+        if others:
+            self._sink(tuple(others), list(others.values()))
+        if not settling.never_whole(at):
+            return at + pause
+        self._sink(tuple(torn.signals), [bad(Reason.DEVICE_FAULT, at)] * len(torn.signals))
+        return None
 
     def _taken_apart(self, poll: _Poll, at: float, why: str) -> bool:
         """Replaces a block by its halves, for good; false for one that cannot be halved."""
@@ -397,24 +468,20 @@ class ModbusBus:
         return True
 
     def _block_bad(self, poll: _Poll, reason: Reason, at: float) -> None:
+        poll.failed += 1
+        if poll.settling is not None:
+            poll.settling.interrupted()
+        if poll.failed >= CODES_KEPT:
+            poll.unit.parameters.lost(poll.fields)
         self._sink(poll.read.signals, [bad(reason, at)] * len(poll.read.signals))
 
     def _take(self, read: Read, samples: list[Sample]) -> None:
         self._sink(read.signals, samples)
 
 
-def _is_torn(poll: _Poll, parts: tuple[Number | None, ...]) -> bool:
-    """True when a total may hold an old part beside a new one, and is to be read once more."""
-    before, poll.parts = poll.parts, parts
-    moved = before is None or any(
-        whole != earlier_whole or (total is not None and earlier is not None and total < earlier - TORN_FALL)
-        for whole, total, earlier_whole, earlier in zip(parts[::2], parts[1::2], before[::2], before[1::2], strict=True)
-    )
-    if not moved or poll.torn >= TORN_TRIES:
-        poll.torn = 0
-        return False
-    poll.torn += 1
-    return True
+def _backoff(first: float, doublings: int) -> float:
+    """A pause that grows, in seconds. After years in vain the number of doublings is no power that a float can hold."""
+    return min(math.ldexp(first, min(doublings, MAX_DOUBLINGS)), LONGEST_RETRY_S)
 
 
 def _place(read: Read) -> str:

@@ -4,6 +4,7 @@ Every reader is compiled once per signal. Word orders and their golden vectors: 
 cannot be a number (a BCD digit above nine, a date that is none) reads as ``None``.
 """
 
+import contextlib
 import math
 import struct
 from collections.abc import Callable
@@ -40,6 +41,8 @@ STRUCT_LETTER: Final = {
 _SIGN_BIT: Final = {Encoding.SM16: 1 << 15, Encoding.SM32: 1 << 31}
 _BCD_DIGITS: Final = {Encoding.BCD16: 4, Encoding.BCD32: 8, Encoding.BCD64: 16}
 _CENTURY: Final = 2000
+RANGE_SLACK: Final = 1e-9
+"""Relative: what a bound of a range may be missed by on the way from one unit to another."""
 FLOAT32_PRECISION: Final = 1e-6
 """Relative: how nearly a float register gives back what was written to it."""
 
@@ -114,7 +117,11 @@ def read_text(data: bytes, order: Order, charset: str) -> str | None:
 
 
 def encode(signal: Signal, value: Value) -> bytes:
-    """The register bytes of a value. Raises ``DeviceError`` for one that the register cannot hold."""
+    """The register bytes of a value.
+
+    Raises ``DeviceError`` for one that the register cannot hold, that is outside the signal's range, or that would be
+    read as no value.
+    """
     definition = signal.definition
     assert isinstance(definition, ModbusSignal)
     if definition.switch is not None:
@@ -127,11 +134,30 @@ def encode(signal: Signal, value: Value) -> bytes:
         number = math.inf
     if not math.isfinite(number):
         raise DeviceError(f"{signal.name}: {value!r} is not a number that can be written")
-    raw = ((number - signal.bias) / signal.factor - definition.offset) / definition.scale
+    declared = (number - signal.bias) / signal.factor
+    if definition.range is not None:
+        low, high = definition.range
+        slack = RANGE_SLACK * max(abs(low), abs(high))
+        if not low - slack <= declared <= high + slack:
+            shown = "" if definition.unit == "1" else f" {definition.unit}"
+            raise DeviceError(f"{signal.name}: {declared:g}{shown} is outside its range, {low:g} to {high:g}{shown}")
+    raw = (declared - definition.offset) / definition.scale
     try:
-        return encode_raw(definition, raw)
+        held = encode_raw(definition, raw)
     except (struct.error, OverflowError, ValueError) as error:
         raise DeviceError(f"{signal.name}: {value!r} does not fit a {definition.type}") from error
+    if held in _sentinels(definition):
+        raise DeviceError(f"{signal.name}: {value!r} means 'no value' to this device (invalid: {raw:g})")
+    return held
+
+
+def _sentinels(definition: ModbusSignal) -> set[bytes]:
+    held: set[bytes] = set()
+    for invalid in definition.invalid:
+        # A sentinel that the register cannot hold is never read, nor written.
+        with contextlib.suppress(struct.error, OverflowError, ValueError):
+            held.add(encode_raw(definition, invalid))
+    return held
 
 
 def encode_raw(definition: ModbusSignal, raw: Number) -> bytes:

@@ -7,7 +7,7 @@ a device that says that it has not taken it (06, busy) is asked again.
 
 import math
 import struct
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -18,13 +18,26 @@ from config.sample import Sample, Value
 from config.signals import Signal
 from drivers.modbus.codec import is_written
 from drivers.modbus.decoder import modbus
-from drivers.modbus.exceptions import ACKNOWLEDGE, BUSY, exception_text
+from drivers.modbus.exceptions import (
+    ACKNOWLEDGE,
+    BUSY,
+    BUSY_TRIES,
+    GATEWAY_PATH,
+    GATEWAY_SILENT,
+    exception_text,
+)
 from drivers.modbus.plan import DevicePlan, Read
 from drivers.modbus.transaction import Outcome, Result
-from drivers.modbus.write_request import allowed_addresses, bit_mask, register_pdu, value_pdu, written_addresses
+from drivers.modbus.write_request import (
+    allowed_bits,
+    bit_mask,
+    register_pdu,
+    value_pdu,
+    written_addresses,
+    written_bits,
+)
 from drivers.port import WriteResult
 
-BUSY_TRIES: Final = 4
 BUSY_PAUSE_S: Final = 0.2
 """A device that is busy is asked again after this, then twice as long and so on, ``BUSY_TRIES`` times in all."""
 ACKNOWLEDGED_PAUSE_S: Final = 0.5
@@ -32,6 +45,12 @@ ACKNOWLEDGED_TRIES: Final = 10
 """A write that a device has acknowledged (05) and carries out later is read back so often, at this pause."""
 FEEDBACK_PAUSE_S: Final = 1.0
 ACK_PAUSE_S: Final = 0.2
+STANDING_PAUSE_S: Final = 1.0
+"""A pulse whose off was not taken is left alone for so long before it is tried again."""
+CLOCK_S: Final = 0.005
+"""Less time than this is none: clocks tick in milliseconds."""
+LAST_READ_FUNCTION: Final = 4
+"""The functions up to this read, the others write (Application Protocol V1.1b3, 5.1)."""
 HEARTBEAT_RANGE: Final = 0x10000
 ReadSink = Callable[[Read, list[Sample]], None]
 
@@ -42,6 +61,10 @@ class Ask(NamedTuple):
     pdu: bytes
     start: bytes
     reply_bytes: int
+
+
+class BrokenOff(Exception):
+    """Thrown into a procedure that is broken off (Ctrl-C): what it still asks for then takes back what it has begun."""
 
 
 class Pause(NamedTuple):
@@ -93,11 +116,16 @@ class DeviceCommands:
         self._unconfirmed = unconfirmed
         self._by_field = {signal.field: signal for signal in signals}
         self._name_of = {signal.index: signal.name for signal in signals}
-        self._allowed = allowed_addresses(profile)
+        self._allowed = allowed_bits(profile)
         self._orders = {s.index: self._order(s, plan) for s in signals if s.writable}
         self._beat = 0
+        self._pulses = tuple(
+            index for index, order in self._orders.items() if order.command.kind in ("edge", "handshake")
+        )
         # Pulses whose off has not been taken yet. One left standing would do it again at the device's next start.
         self._standing: set[int] = set()
+        # Pulses that an earlier run, or another program, may have left standing.
+        self._unseen = {index for index in self._pulses if self._orders[index].read_back is not None}
 
     def write(self, signal: int, value: Value) -> Procedure:
         """Commands a signal. Raises ``DeviceError`` for a value that cannot be written."""
@@ -130,14 +158,17 @@ class DeviceCommands:
     def has_start_up(self) -> bool:
         """True when something is to be done when the device begins to answer."""
         actions = self._profile.actions.values()
-        return bool(self._standing or self._profile.on_connect) or any(a.run == "on-connect" for a in actions)
+        return bool(self._standing or self._unseen or self._profile.on_connect) or any(
+            a.run == "on-connect" for a in actions
+        )
 
     def start_up(self) -> Procedure:
         """Takes back what was left on, sets what the profile wants set if it reads otherwise (registers wear), acts."""
         problems: list[str] = []
+        for index in sorted(self._unseen):
+            yield from self._look_for(index)
         for index in sorted(self._standing):
-            failure = yield from self._take_back(self._orders[index])
-            problems.append(f"{self._name_of[index]} still stands: {failure}" if failure else "")
+            problems.append((yield from self._taken_back(index)))
         for field, wanted in self._profile.on_connect.items():
             problems.append((yield from self._set_once(self._orders[self._by_field[field].index], wanted)))
         for name, action in self._profile.actions.items():
@@ -146,6 +177,23 @@ class DeviceCommands:
                 problems.append(f"{name}: {failure}" if failure else "")
         text = "; ".join(filter(None, problems))
         yield WriteResult(not text, None, text)
+
+    @property
+    def pulses(self) -> tuple[int, ...]:
+        """The signals that are on for a moment only."""
+        return self._pulses
+
+    @property
+    def standing(self) -> Collection[int]:
+        """Those of them whose off has not been taken yet, also while they are on as they should be."""
+        return self._standing
+
+    def take_back(self, signal: int) -> Procedure:
+        """Switches a pulse off that was left standing; nothing is asked for one that was not."""
+        problem = (yield from self._taken_back(signal)) if signal in self._standing else ""
+        yield WriteResult(not problem, None, problem)
+        if problem:
+            yield Pause(STANDING_PAUSE_S)
 
     @property
     def heartbeat_period(self) -> float | None:
@@ -177,53 +225,81 @@ class DeviceCommands:
         if failure:
             yield WriteResult(False, None, failure)
             return
-        acknowledged: list[bool] = []
-        failure = yield from self._send_value(order.signal, pdu, acknowledged)
+        heard: list[Result] = []
+        failure = yield from self._send_value(order.signal, pdu, heard)
         if failure:
             yield WriteResult(False, None, failure)
             return
         if order.read_back is not None:
-            result = yield from self._read_back(order, value, patient=bool(acknowledged))
+            result = yield from self._read_back(order, value, patient=_is_acknowledged(heard[-1]))
             yield result
             if not result.ok:
                 return
         else:
             yield WriteResult(True, None, "taken; its feedback is awaited" if order.confirm else "sent; nobody answers")
-        yield from self._confirmed(order, value)
+        yield from self._confirmed(order, value, heard[-1].at)
 
     def _pulse(self, order: _Order, value: Value, pdu: bytes) -> Procedure:
-        """On for a moment, then off again."""
-        failure = yield from self._prepared(order, value)
-        failure = failure or (yield from self._switched(order, value, pdu))
-        if order.signal.index in self._standing:
-            if not failure:
+        """On for a moment, then off again, whatever comes between."""
+        heard: list[Result] = []
+        try:
+            failure = yield from self._prepared(order, value)
+            failure = failure or (yield from self._switched(order, value, pdu, heard))
+            if order.signal.index in self._standing and not failure:
                 yield Pause(order.command.width)
-            failure = failure or (yield from self._take_back(order))
+        except BrokenOff:
+            failure = _BROKEN_OFF
+        if order.signal.index in self._standing:
+            off = yield from self._take_back(order, [])
+            failure = failure or off
         yield WriteResult(not failure, None, failure)
         if not failure:
-            yield from self._confirmed(order, value)
+            yield from self._confirmed(order, value, heard[0].at)
 
     def _handshake(self, order: _Order, value: Value, pdu: bytes) -> Procedure:
         """On until the device says that it has seen it, then off until it says so."""
-        failure = yield from self._prepared(order, value)
-        failure = failure or (yield from self._switched(order, value, pdu))
+        heard: list[Result] = []
+        try:
+            failure = yield from self._prepared(order, value)
+            failure = failure or (yield from self._switched(order, value, pdu, heard))
+            if order.signal.index in self._standing and not failure:
+                failure = yield from self._acked(order, True, heard[-1].at)
+        except BrokenOff:
+            failure = _BROKEN_OFF
         if order.signal.index in self._standing:
-            failure = failure or (yield from self._acked(order, True))
-            off = yield from self._take_back(order)
-            failure = failure or off or (yield from self._acked(order, False))
+            off = yield from self._take_back(order, heard)
+            failure = failure or off or (yield from self._acked(order, False, heard[-1].at))
         yield WriteResult(not failure, None, failure)
 
-    def _switched(self, order: _Order, value: Value, pdu: bytes) -> _Part:
-        """Writes the on or off of a pulse. An on that was not answered may have been taken all the same."""
-        failure = yield from self._send_value(order.signal, pdu, [])
-        if value and failure in ("", *_UNSURE):
-            self._standing.add(order.signal.index)
-        elif not value and not failure:
-            self._standing.discard(order.signal.index)
+    def _switched(self, order: _Order, value: Value, pdu: bytes, heard: list[Result]) -> _Part:
+        """Writes the on or off of a pulse. It stands from when the on is sent, unless the device says otherwise."""
+        index, before = order.signal.index, len(heard)
+        stood = index in self._standing
+        if value:
+            self._standing.add(index)
+        failure = yield from self._send_value(order.signal, pdu, heard)
+        sent = len(heard) > before
+        if (value and not stood and not (sent and _may_be_taken(heard[-1]))) or (not value and not failure):
+            self._standing.discard(index)
         return failure
 
-    def _take_back(self, order: _Order) -> _Part:
-        return (yield from self._switched(order, False, value_pdu(self._profile, order.signal, False)))
+    def _take_back(self, order: _Order, heard: list[Result]) -> _Part:
+        return (yield from self._switched(order, False, value_pdu(self._profile, order.signal, False), heard))
+
+    def _taken_back(self, index: int) -> _Part:
+        failure = yield from self._take_back(self._orders[index], [])
+        return f"{self._name_of[index]} still stands: {failure}" if failure else ""
+
+    def _look_for(self, index: int) -> Generator[Step, Result, None]:
+        """Reads whether a pulse stands that nobody here remembers. Nothing is concluded from no reply."""
+        order = self._orders[index]
+        assert order.read_back is not None
+        sample = (yield from self._seen(order.signal, order.read_back))[0]
+        if sample is None:
+            return
+        self._unseen.discard(index)
+        if sample.good and sample.value is True:
+            self._standing.add(index)
 
     def _raw(self, pdu: bytes) -> Procedure:
         failure = yield from self._send(_write_ask(pdu))
@@ -257,27 +333,29 @@ class DeviceCommands:
 
     def _required(self, order: _Order) -> _Part:
         for signal, wanted, read in order.require:
-            sample = yield from self._seen(signal, read)
+            sample = (yield from self._seen(signal, read))[0]
             if sample is None or not sample.good:
                 return f"{signal.name} could not be read, and must be {_shown(wanted)} first"
             if not _same(sample.value, wanted):
                 return f"{signal.name} is {_shown(sample.value)}, and must be {_shown(wanted)} first"
         return ""
 
-    def _send(self, ask: Ask, acknowledged: list[bool] | None = None) -> _Part:
-        """Sends until the device has taken it; one that is busy has not."""
+    def _send(self, ask: Ask, heard: list[Result] | None = None) -> _Part:
+        """Sends until the device has taken it; one that is busy has not. ``heard``: takes what was said at last."""
         for attempt in range(BUSY_TRIES):
             if attempt:
                 yield Pause(BUSY_PAUSE_S * 2 ** (attempt - 1))
             result = yield ask
             if not _is_busy(result):
-                return _taken(result, acknowledged)
+                if heard is not None:
+                    heard.append(result)
+                return _taken(result)
         return _TOO_BUSY
 
-    def _send_value(self, signal: Signal, pdu: bytes, acknowledged: list[bool]) -> _Part:
+    def _send_value(self, signal: Signal, pdu: bytes, heard: list[Result]) -> _Part:
         definition = modbus(signal)
         if definition.bit is None or self._profile.writing.bits == "mask":
-            return (yield from self._send(_write_ask(pdu), acknowledged))
+            return (yield from self._send(_write_ask(pdu), heard))
         address, mask = definition.address - self._profile.base, bit_mask(definition)
         [wanted] = struct.unpack(">H", pdu)
         for attempt in range(BUSY_TRIES):
@@ -293,7 +371,8 @@ class DeviceCommands:
             word = struct.unpack(">H", before.pdu[2:])[0] & ~mask | wanted & mask
             result = yield _write_ask(register_pdu(self._profile, definition.address, struct.pack(">H", word)))
             if not _is_busy(result):
-                return _taken(result, acknowledged)
+                heard.append(result)
+                return _taken(result)
         return _TOO_BUSY
 
     def _read_back(self, order: _Order, value: Value, *, patient: bool) -> Generator[Step, Result, WriteResult]:
@@ -302,7 +381,7 @@ class DeviceCommands:
         for attempt in range(ACKNOWLEDGED_TRIES if patient else 1):
             if attempt or patient:
                 yield Pause(ACKNOWLEDGED_PAUSE_S)
-            sample = yield from self._seen(order.signal, order.read_back)
+            sample = (yield from self._seen(order.signal, order.read_back))[0]
             if sample is not None and is_written(order.signal, sample.value, value):
                 return WriteResult(True, sample.value)
         if sample is None:
@@ -311,17 +390,17 @@ class DeviceCommands:
         why = yield from self._required(order)
         return WriteResult(False, sample.value, f"{detail}; {why}" if why else detail)
 
-    def _confirmed(self, order: _Order, value: Value) -> Procedure:
-        """Looks for the feedback until it follows or its time is up."""
+    def _confirmed(self, order: _Order, value: Value, since: float) -> Procedure:
+        """Looks for the feedback until it follows or its time, from ``since`` on, is up."""
         if order.confirm is None or order.command.confirm is None:
             return
         confirm, (signal, read) = order.command.confirm, order.confirm
-        left, sample = confirm.within, None
-        while left > 0:
+        sample, passed = None, 0.0
+        while (left := confirm.within - passed) > CLOCK_S:
             pause = min(FEEDBACK_PAUSE_S, left)
             yield Pause(pause)
-            left -= pause
-            sample = yield from self._seen(signal, read)
+            sample, at = yield from self._seen(signal, read)
+            passed = max(passed + pause, at - since)
             if sample is not None and sample.good and _follows(confirm, signal, sample.value, value):
                 self._unconfirmed(order.signal, "")
                 return
@@ -330,22 +409,28 @@ class DeviceCommands:
             order.signal, f"{_shown(value)} was commanded, {signal.name} {seen} after {confirm.within:g} s"
         )
 
-    def _acked(self, order: _Order, wanted: bool) -> _Part:
+    def _acked(self, order: _Order, wanted: bool, since: float) -> _Part:
+        """Looks for the acknowledging signal until its time, from ``since`` on, is up; once at least."""
         assert order.ack is not None
         signal, read = order.ack
-        for _ in range(max(int(order.command.within / ACK_PAUSE_S), 1)):
-            sample = yield from self._seen(signal, read)
+        paused = 0.0
+        while True:
+            sample, at = yield from self._seen(signal, read)
             if sample is not None and sample.good and sample.value is wanted:
                 return ""
-            yield Pause(ACK_PAUSE_S)
-        return f"{signal.name} did not become {_shown(wanted)} within {order.command.within:g} s"
+            left = order.command.within - max(paused, at - since)
+            if left <= CLOCK_S:
+                return f"{signal.name} did not become {_shown(wanted)} within {order.command.within:g} s"
+            pause = min(ACK_PAUSE_S, left)
+            yield Pause(pause)
+            paused += pause
 
     def _set_once(self, order: _Order, wanted: Expected) -> _Part:
         signal = order.signal
         value = _canonical(signal, wanted)
         if order.read_back is None:
             return f"{signal.name} cannot be read"
-        sample = yield from self._seen(signal, order.read_back)
+        sample = (yield from self._seen(signal, order.read_back))[0]
         if sample is not None and sample.good and is_written(signal, sample.value, value):
             return ""
         failure = yield from self._prepared(order, value)
@@ -355,14 +440,14 @@ class DeviceCommands:
         result = yield from self._read_back(order, value, patient=False)
         return "" if result.ok else f"{signal.name}: {result.detail}"
 
-    def _seen(self, signal: Signal, read: Read) -> Generator[Step, Result, Sample | None]:
-        """A fresh reading of a signal; ``None`` when there was no reply to decode."""
+    def _seen(self, signal: Signal, read: Read) -> Generator[Step, Result, tuple[Sample | None, float]]:
+        """A fresh reading of a signal, and when it was heard; ``None`` when there was no reply to decode."""
         result = yield Ask(read.pdu, read.reply_start, read.reply_bytes)
         if result.outcome is not Outcome.REPLY:
-            return None
+            return None, result.at
         samples = read.decode(result.pdu[2:], result.at)
         self._sink(read, samples)
-        return samples[read.signals.index(signal.index)]
+        return samples[read.signals.index(signal.index)], result.at
 
     # -- what is sent ------------------------------------------------------------------------------------------------
 
@@ -391,12 +476,19 @@ class DeviceCommands:
 
     def _check_allowed(self, pdu: bytes) -> None:
         table, addresses = written_addresses(pdu)
-        refused = [address for address in addresses if (table, address) not in self._allowed]
-        if refused:
-            raise DeviceError(
-                f"{table} {refused[0]} (on the wire) is not in the profile's list of what may be written: "
-                "no writable signal stands there, and 'writing.allow' does not name it"
-            )
+        bits = written_bits(pdu)
+        for address in addresses:
+            allowed = self._allowed.get((table, address), 0)
+            if not allowed:
+                raise DeviceError(
+                    f"{table} {address} (on the wire) is not in the profile's list of what may be written: "
+                    "no writable signal stands there, and 'writing.allow' does not name it"
+                )
+            if bits & ~allowed:
+                raise DeviceError(
+                    f"{table} {address} (on the wire): of this register only the bits {allowed:#06x} may be written, "
+                    f"and this would write {bits:#06x}; write the signal, or mask these bits (function 22)"
+                )
 
 
 def _write_ask(pdu: bytes) -> Ask:
@@ -405,10 +497,8 @@ def _write_ask(pdu: bytes) -> Ask:
     return Ask(pdu, start, len(start))
 
 
-_NO_REPLY: Final = "no reply"
-_LOST: Final = "connection lost"
-_UNSURE: Final = (_NO_REPLY, _LOST)
-"""After these a write may have been carried out."""
+_BROKEN_OFF: Final = "broken off"
+_OF_THE_GATEWAY: Final = frozenset({GATEWAY_PATH, GATEWAY_SILENT})
 _TOO_BUSY: Final = f"refused {BUSY_TRIES} times with {exception_text(BUSY)}"
 
 
@@ -416,13 +506,19 @@ def _is_busy(result: Result) -> bool:
     return result.outcome is Outcome.EXCEPTION and result.pdu[1] == BUSY
 
 
-def _taken(result: Result, acknowledged: list[bool] | None) -> str:
+def _is_acknowledged(result: Result) -> bool:
+    return result.outcome is Outcome.EXCEPTION and result.pdu[1] == ACKNOWLEDGE
+
+
+def _may_be_taken(result: Result) -> bool:
+    """True unless the device has said that it refuses. A gateway that heard no reply does not know."""
+    unsure = result.outcome is not Outcome.EXCEPTION or result.pdu[1] in _OF_THE_GATEWAY
+    return unsure or _is_acknowledged(result)
+
+
+def _taken(result: Result) -> str:
     """What went wrong with a write. Acknowledged is taken: sending it again would be a second order."""
-    if result.outcome is Outcome.EXCEPTION and result.pdu[1] == ACKNOWLEDGE:
-        if acknowledged is not None:
-            acknowledged.append(True)
-        return ""
-    return _failure(result)
+    return "" if _is_acknowledged(result) else _failure(result)
 
 
 def _failure(result: Result) -> str:
@@ -434,9 +530,9 @@ def _failure(result: Result) -> str:
         case Outcome.MALFORMED:
             return f"malformed reply {result.pdu.hex(' ')}"
         case Outcome.TIMEOUT:
-            return _NO_REPLY
+            return "no reply"
         case Outcome.LOST:
-            return _LOST
+            return "connection lost"
 
 
 def _follows(confirm: Confirm, signal: Signal, seen: Value, demanded: Value) -> bool:

@@ -78,12 +78,11 @@ def _part_places(definition: ModbusSignal, around: Around) -> list[Place]:
 
 def needs(definition: ModbusSignal, around: Around) -> list[Place]:
     """The places of every number that a signal is decoded from."""
-    if definition.type is Encoding.STRING or definition.type in TIMES:
-        return []
-    sources = [around.source(binding.signal) for binding in definition.quality_from]
+    timed = [around.source(definition.time_from)] if definition.time_from is not None else []
+    sources = [around.source(binding.signal) for one in (definition, *timed) for binding in one.quality_from]
+    by_bytes = definition.type is Encoding.STRING or definition.type in TIMES
     return [
-        main_place(definition, around),
-        *_part_places(definition, around),
+        *([] if by_bytes else [main_place(definition, around), *_part_places(definition, around)]),
         *(main_place(source, around) for source in sources),
     ]
 
@@ -107,14 +106,32 @@ def decoder(signal: Signal, around: Around, places: Mapping[Place, int]) -> Deco
     if definition.table in BIT_TABLES:
         return _bit_decoder(definition.address - around.base - around.start)
     if definition.type is Encoding.STRING:
-        return _text_decoder(definition, around)
-    if definition.type in TIMES:
-        return _time_decoder(definition, around)
-    if definition.type is Encoding.BOOL:
-        return _register_bit_decoder(definition, around, places)
-    if definition.enum or definition.switch is not None:
-        return _code_decoder(signal, around, places)
-    return number_decoder(signal, around, places)
+        decode = _text_decoder(definition, around, places)
+    elif definition.type in TIMES:
+        decode = _time_decoder(definition, around, places)
+    elif definition.type is Encoding.BOOL:
+        decode = _register_bit_decoder(definition, around, places)
+    elif definition.enum or definition.switch is not None:
+        decode = _code_decoder(signal, around, places)
+    else:
+        return number_decoder(signal, around, places)
+    read_result_time = _result_time(definition, around, places)
+    return _timed(decode, read_result_time) if read_result_time is not None else decode
+
+
+def _timed(decode: Decode, read_result_time: Callable[[Values, bytes], float | None]) -> Decode:
+    """The same with the time of the result; without that time there is no value."""
+
+    def timed(values: Values, data: bytes, received: float) -> Sample:
+        sample = decode(values, data, received)
+        if sample.quality is Quality.BAD:
+            return sample
+        source_time = read_result_time(values, data)
+        if source_time is None:
+            return bad(Reason.NOT_A_NUMBER, received, sample.raw)
+        return sample._replace(source_time=source_time)
+
+    return timed
 
 
 def _bit_decoder(offset: int) -> Decode:
@@ -139,24 +156,28 @@ def _register_bit_decoder(definition: ModbusSignal, around: Around, places: Mapp
     return decode
 
 
-def _text_decoder(definition: ModbusSignal, around: Around) -> Decode:
+def _text_decoder(definition: ModbusSignal, around: Around, places: Mapping[Place, int]) -> Decode:
     place, order, charset = raw_slice(definition, around), definition.order, definition.charset
+    quality = _quality(definition, around, places)
 
     def decode(values: Values, data: bytes, received: float) -> Sample:
         raw = data[place]
         text = read_text(raw, order, charset)
-        return bad(Reason.NOT_A_NUMBER, received, raw) if text is None else _good(text, received, raw)
+        return (
+            bad(Reason.NOT_A_NUMBER, received, raw) if text is None else _judged(text, quality(values), received, raw)
+        )
 
     return decode
 
 
-def _time_decoder(definition: ModbusSignal, around: Around) -> Decode:
+def _time_decoder(definition: ModbusSignal, around: Around, places: Mapping[Place, int]) -> Decode:
     place, encoding, order, zone = raw_slice(definition, around), definition.type, definition.order, around.zone
+    quality = _quality(definition, around, places)
 
     def decode(values: Values, data: bytes, received: float) -> Sample:
         raw = data[place]
         utc = read_time(encoding, raw, order, zone)
-        return bad(Reason.NOT_A_NUMBER, received, raw) if utc is None else _good(utc, received, raw)
+        return bad(Reason.NOT_A_NUMBER, received, raw) if utc is None else _judged(utc, quality(values), received, raw)
 
     return decode
 
@@ -164,7 +185,7 @@ def _time_decoder(definition: ModbusSignal, around: Around) -> Decode:
 def _code_decoder(signal: Signal, around: Around, places: Mapping[Place, int]) -> Decode:
     """A whole number that stands for a word, or for on and off. One that is not listed has no value."""
     definition = modbus(signal)
-    read, raw_place = main_number(definition, around, places), raw_slice(definition, around)
+    read, raw_place = _main_number(definition, around, places), raw_slice(definition, around)
     quality = _quality(definition, around, places)
     meaning: dict[Number, str | bool] = dict(definition.enum.items())
     if definition.switch is not None:
@@ -190,9 +211,9 @@ def number_decoder(signal: Signal, around: Around, places: Mapping[Place, int]) 
     read = total(definition, around, places)
     quality = _quality(definition, around, places)
     measure = _measure(signal, around.parameters)
-    read_result_time = _result_time(definition, around)
+    read_result_time = _result_time(definition, around, places)
     invalid = frozenset(as_held(definition.type, number) for number in definition.invalid)
-    main = main_number(definition, around, places)
+    main = _main_number(definition, around, places)
     keep = around.parameters.note if signal.field in around.needed else None
     low, high = definition.range if definition.range is not None else (-math.inf, math.inf)
 
@@ -217,7 +238,7 @@ def number_decoder(signal: Signal, around: Around, places: Mapping[Place, int]) 
             reason = Reason.OUT_OF_RANGE
         source_time = None
         if read_result_time is not None:
-            source_time = read_result_time(data)
+            source_time = read_result_time(values, data)
             if source_time is None:
                 return bad(Reason.NOT_A_NUMBER, received, raw)
         return _judged(shown, unit_reason if reason is OK else reason, received, raw, source_time)
@@ -225,7 +246,7 @@ def number_decoder(signal: Signal, around: Around, places: Mapping[Place, int]) 
     return decode
 
 
-def main_number(definition: ModbusSignal, around: Around, places: Mapping[Place, int]) -> Read:
+def _main_number(definition: ModbusSignal, around: Around, places: Mapping[Place, int]) -> Read:
     """What stands at the signal's own address."""
     place, convert = places[main_place(definition, around)], converter(definition.type)
     if definition.bits is not None:
@@ -238,7 +259,7 @@ def main_number(definition: ModbusSignal, around: Around, places: Mapping[Place,
 
 def total(definition: ModbusSignal, around: Around, places: Mapping[Place, int]) -> Read:
     """The raw number with its parts."""
-    main = main_number(definition, around, places)
+    main = _main_number(definition, around, places)
     parts = [
         (places[place], converter(part.type), part.scale)
         for place, part in zip(_part_places(definition, around), definition.parts, strict=True)
@@ -312,7 +333,7 @@ def _severity(reason: Reason) -> int:
 
 
 def _one_quality(binding: QualityFrom, around: Around, places: Mapping[Place, int]) -> Callable[[Values], Reason]:
-    read = main_number(around.source(binding.signal), around, places)
+    read = _main_number(around.source(binding.signal), around, places)
     codes: dict[Number | None, Reason] = dict(binding.codes.items())
     if codes:
         return lambda values: codes.get(read(values), Reason.DEVICE_FAULT)
@@ -325,12 +346,24 @@ def _one_quality(binding: QualityFrom, around: Around, places: Mapping[Place, in
     return worst_set
 
 
-def _result_time(definition: ModbusSignal, around: Around) -> Callable[[bytes], float | None] | None:
+def _result_time(
+    definition: ModbusSignal, around: Around, places: Mapping[Place, int]
+) -> Callable[[Values, bytes], float | None] | None:
+    """What reads the time of a result; it gives ``None`` for no time, and for one that the device calls bad."""
     if definition.time_from is None:
         return None
     source = around.source(definition.time_from)
     place, encoding, order, zone = raw_slice(source, around), source.type, source.order, around.zone
-    return lambda data: read_time(encoding, data[place], order, zone)
+    if not source.quality_from:
+        return lambda values, data: read_time(encoding, data[place], order, zone)
+    quality = _quality(source, around, places)
+
+    def read(values: Values, data: bytes) -> float | None:
+        if quality_of(quality(values)) is Quality.BAD:
+            return None
+        return read_time(encoding, data[place], order, zone)
+
+    return read
 
 
 def as_held(encoding: Encoding, number: float) -> float:
@@ -344,10 +377,6 @@ def as_held(encoding: Encoding, number: float) -> float:
 def _in(number: Number | None, invalid: frozenset[float]) -> bool:
     # As a double: the sentinel of a uint64 is none either.
     return number is not None and float(number) in invalid
-
-
-def _good(value: float | str | bool, received: float, raw: bytes) -> Sample:
-    return Sample(value, GOOD, OK, received, None, raw)
 
 
 def _judged(

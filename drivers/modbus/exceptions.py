@@ -6,6 +6,8 @@ ACKNOWLEDGE: Final = 0x05
 """Taken, and carried out later: ask for the outcome, do not send again."""
 BUSY: Final = 0x06
 """Not taken: send again later."""
+BUSY_TRIES: Final = 4
+"""So often in all a device is asked that says that it is busy."""
 GATEWAY_PATH: Final = 0x0A
 GATEWAY_SILENT: Final = 0x0B
 """The gateway answers for a unit that does not: that unit is silent, the gateway is in order."""

@@ -33,11 +33,6 @@ class Expected(NamedTuple):
     start: bytes
     pdu_bytes: int
 
-    @property
-    def function(self) -> int:
-        """The function code asked for."""
-        return self.start[0]
-
 
 @dataclass(slots=True)
 class FrameCounts:
@@ -129,7 +124,8 @@ class TcpFraming:
             return None
         foreign = expected.unit is not None and unit != expected.unit
         # With neither name nor unit it could be anybody's.
-        if function & 0x7F != expected.start[0] or (foreign and (self._strict or nameless or unit != 0)):
+        anybodys = nameless and (foreign or (unit == 0 and expected.unit is None))
+        if function & 0x7F != expected.start[0] or anybodys or (foreign and (self._strict or unit != 0)):
             return None
         self.counts.odd_ids += nameless or foreign
         return transaction

@@ -62,6 +62,12 @@ class Health:
             unit.parameters.forget()
             self._unit_bad(unit)
 
+    def stopped(self) -> None:
+        """The driver is stopped. If it runs again, every unit is begun with as if it had never been there."""
+        for unit in self._units:
+            unit.parameters.forget()
+            unit.status.online = False
+
     def book(self, unit: Unit, result: Result, timeout: float) -> None:
         """Takes the outcome of a request that was awaited for ``timeout`` seconds at most."""
         if not unit.device:
@@ -129,8 +135,12 @@ class Health:
         # One unit known to be down says nothing of the connection, as long as another answers.
         telling = telling and (not unit.down or others_down)
         unit.silent += 1
-        # Left alone for once, even if not down: its late reply would only disturb what others are asked.
-        unit.held_until = at + timeout if not unit.down else self._next_probe(unit, at, timeout, others_down)
+        if not unit.down:
+            # Left alone for once: its late reply would only disturb what others are asked.
+            unit.held_until = at + timeout
+        elif unit.probing or unit.silent == DOWN_AFTER:
+            unit.probing = False
+            unit.held_until = self._next_probe(unit, at, timeout, others_down)
         if unit.silent == DOWN_AFTER:
             log.warning("device does not answer", device=unit.device, link=self._name)
         if unit.down:

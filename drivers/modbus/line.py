@@ -6,6 +6,7 @@ sees to it that a late reply can never be taken for the answer to a later reques
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -304,6 +305,8 @@ class Line:
     def _asked(self, context: tuple[Unit, Request, Done, Any], result: Result) -> None:
         unit, request, done, inner = context
         try:
+            if request.expected.start[0] in WRITES:
+                unit.written_at = time.perf_counter()
             self._book(unit, result, request.timeout)
             self._note(unit, request, result)
             done(inner, result)

@@ -1,6 +1,6 @@
 """The codes of a device that say how its other values are to be read: units and powers of ten."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 
 class Parameters:
@@ -25,6 +25,11 @@ class Parameters:
         self._agreed.setdefault(field, code)
         if before is not None and before != code:
             self._changed(field, before, code)
+
+    def lost(self, fields: Iterable[str]) -> None:
+        """What could not be read for too long counts no more."""
+        for field in fields:
+            self._present.pop(field, None)
 
     def get(self, field: str) -> int | None:
         """The code, ``None`` before it was read."""

@@ -17,8 +17,7 @@ from config.encoding import BIT_TABLES, Table
 from config.profile import ModbusProfile
 from config.sample import Sample
 from config.signals import Priority, Signal
-from drivers.modbus.block import Block, whole_parts
-from drivers.modbus.codec import Number
+from drivers.modbus.block import Block, TornTotals, torn_totals
 from drivers.modbus.decoder import Around, modbus
 from drivers.modbus.parameters import Parameters
 
@@ -48,8 +47,7 @@ class Span:
 class Read:
     """One read request. ``period`` in seconds; ``data_bytes`` is what the reply must carry.
 
-    ``groups`` are what it can be split into at most. ``whole_parts`` reads totals that may be torn between two
-    registers.
+    ``groups`` are what it can be split into at most. ``torn``: the totals that may be read while they are changed.
     """
 
     period: float
@@ -58,7 +56,7 @@ class Read:
     data_bytes: int
     signals: tuple[int, ...]
     decode: Callable[[bytes, float], list[Sample]]
-    whole_parts: Callable[[bytes], tuple[Number | None, ...]] | None
+    torn: TornTotals | None
     groups: tuple[Span, ...]
 
     @property
@@ -121,7 +119,8 @@ class DevicePlan:
         """
         trusted = [read for read in self.probes if read.pdu in known]
         parts = [shorter for read in trusted if (shorter := self._shortened(read)) is not None]
-        others = [read for read in self.probes if vain.get(read.pdu, 0) < MUTE_AFTER]
+        # Of a unit that was never heard in time nothing is known to be mute: it may only be slow.
+        others = [read for read in self.probes if not known or vain.get(read.pdu, 0) < MUTE_AFTER]
         tiers = [[read for read in tier if not start.startswith(read.reply_start)] for tier in (trusted, parts, others)]
         for tier in tiers:
             free = [read for read in tier if read.reply_start not in late]
@@ -142,7 +141,7 @@ class DevicePlan:
             data_bytes=2 * less if function > 2 else -(-less // 8),
             signals=(),
             decode=lambda data, received: [],
-            whole_parts=None,
+            torn=None,
             groups=(),
         )
 
@@ -171,7 +170,7 @@ class DevicePlan:
             data_bytes=-(-count // 8) if bits else 2 * count,
             signals=block.signals,
             decode=block.decode,
-            whole_parts=None if bits else whole_parts(signals, around),
+            torn=None if bits else torn_totals(signals, around),
             groups=groups,
         )
 

@@ -4,12 +4,13 @@ For the tools of a person on site. Nothing is asked that was not asked for, noth
 """
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, NamedTuple, Self
 
 from config.errors import LinkError
 from config.site import ModbusLink, ModbusTcpLink
-from drivers.modbus.command import Ask, Pause, Procedure
+from drivers.modbus.command import LAST_READ_FUNCTION, Ask, BrokenOff, Pause, Procedure
 from drivers.modbus.framing import Expected, FrameCounts, Framing, Reply
 from drivers.modbus.transaction import Exchange, Outcome, Request, Result
 from drivers.modbus.transport import connect, framing_of, has_transaction_ids, line_timing
@@ -21,6 +22,8 @@ BROADCAST_PAUSE_S: Final = 0.2
 """What devices get to carry out a broadcast (MODBUS over Serial Line V1.02, 2.4.1: 100 to 200 ms)."""
 LONGEST_TALK_S: Final = 1.0
 """A line that is never silent is not waited for longer: the longest frame takes less at 4,800 baud."""
+UNDO_S: Final = 5.0
+"""What is left to do when somebody breaks a procedure off is given so long: an off, and the port opened anew."""
 MAX_HEARD: Final = 1024
 """Bytes kept of what is heard during one request: four of the longest frames."""
 
@@ -130,7 +133,16 @@ class Probe:
     async def carry_out(
         self, unit: int, steps: Procedure, response_delay: float, *, broadcast: bool, any_unit: bool = False
     ) -> WriteResult:
-        """Does something to a unit step by step; returns how it ended when its last step is done."""
+        """Does something to a unit step by step; returns how it ended when its last step is done.
+
+        Broken off (Ctrl-C), it takes back first what must not be left so: a pulse that is on is switched off.
+        """
+
+        async def ask(step: Ask) -> Result:
+            if broadcast and step.pdu[0] > LAST_READ_FUNCTION:
+                return await self.broadcast(step)
+            return (await self.ask(unit, step, response_delay, any_unit=any_unit)).result
+
         answer: WriteResult | None = None
         result: Result | None = None
         try:
@@ -142,12 +154,15 @@ class Probe:
                     answer = answer or step
                 elif isinstance(step, Pause):
                     await asyncio.sleep(step.seconds)
-                elif broadcast and step.pdu[0] > 4:
-                    result = await self.broadcast(step)
                 else:
-                    result = (await self.ask(unit, step, response_delay, any_unit=any_unit)).result
+                    result = await ask(step)
         except StopIteration:
             return answer or WriteResult(False, None, "ended without an answer")
+        except asyncio.CancelledError:
+            with contextlib.suppress(LinkError, TimeoutError):
+                async with asyncio.timeout(UNDO_S):
+                    await _undo(steps, ask)
+            raise
         finally:
             steps.close()
 
@@ -199,6 +214,19 @@ class Probe:
                 self._late.pop(unit, None)
             case _:
                 return
+
+
+async def _undo(steps: Procedure, ask: Callable[[Ask], Awaitable[Result]]) -> None:
+    try:
+        step = steps.throw(BrokenOff())
+        while not isinstance(step, WriteResult):
+            if isinstance(step, Pause):
+                await asyncio.sleep(step.seconds)
+                step = next(steps)
+            else:
+                step = steps.send(await ask(step))
+    except (BrokenOff, StopIteration):
+        return
 
 
 def _keep(done: "asyncio.Future[Result]", result: Result) -> None:

@@ -11,12 +11,11 @@ from config.encoding import BIT_TABLES, Table
 from config.errors import DeviceError
 from drivers.modbus.command import Ask
 from drivers.modbus.plan import READ_FUNCTION
+from drivers.modbus.write_request import MOST_COILS, MOST_REGISTERS
 
 MAX_REGISTERS: Final = 125
 MAX_BITS: Final = 2000
-MAX_WRITE_REGISTERS: Final = 123
-MAX_WRITE_BITS: Final = 1968
-"""What fits one request (MODBUS Application Protocol V1.1b3, 6.1 to 6.4, 6.11, 6.12)."""
+"""What fits one read (MODBUS Application Protocol V1.1b3, 6.1 to 6.4)."""
 ADDRESSES: Final = 0x10000
 
 _REFERENCE: Final = re.compile(r"(0:?|[134][xX:]?)(\d{4,5})")
@@ -105,7 +104,7 @@ def read_bits(data: bytes, count: int) -> list[bool]:
 def write_pdu(table: Table, address: int, values: Sequence[int], writing: Writing) -> bytes:
     """The request that writes raw values, in the way that the device takes writes. Raises ``DeviceError``."""
     coils = table is Table.COIL
-    most = MAX_WRITE_BITS if coils else MAX_WRITE_REGISTERS
+    most = MOST_COILS if coils else MOST_REGISTERS
     if table not in (Table.COIL, Table.HOLDING):
         raise DeviceError(f"{table} cannot be written: only coils and holding registers can")
     if not 1 <= len(values) <= most:

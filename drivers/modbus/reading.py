@@ -11,18 +11,19 @@ from typing import Final, NamedTuple
 from config.profile import ModbusProfile
 from config.sample import Reason, Sample, bad
 from config.signals import Signal
+from drivers.modbus.block import TornTotals
 from drivers.modbus.command import Ask
 from drivers.modbus.decoder import modbus
-from drivers.modbus.exceptions import ACKNOWLEDGE, BUSY, OF_THE_MAP, exception_text
+from drivers.modbus.exceptions import ACKNOWLEDGE, BUSY, BUSY_TRIES, OF_THE_MAP, exception_text
 from drivers.modbus.parameters import Parameters
 from drivers.modbus.plan import DevicePlan, Read
+from drivers.modbus.torn import Settling
 from drivers.modbus.transaction import Outcome, Result
 
-BUSY_TRIES: Final = 4
+HAND_SETTLED_S: Final = 0.3
+"""How long a total in parts is watched for a person: the display moves on, and a second look costs nothing."""
 BUSY_PAUSE_S: Final = 0.2
-"""A device that is busy is asked again after this, so many times in all."""
-TORN_TRIES: Final = 3
-"""A total whose whole number moves between two readings is read so often at most."""
+"""A device that is busy is asked again after this."""
 
 AskDevice = Callable[[Ask], Awaitable[Result]]
 
@@ -82,11 +83,15 @@ class DeviceReader:
             result = await self._ask(ask, one)
             if result.outcome is Outcome.REPLY:
                 self._answered = True
-                data = result.pdu[2:]
-                if one.whole_parts is not None:
-                    data = await self._whole(ask, one, data)
+                data, torn = result.pdu[2:], one.torn
+                if torn is not None:
+                    data, settled = await self._settled(ask, one, torn, data)
                 for index, sample in zip(one.signals, one.decode(data, result.at), strict=True):
                     found[index] = Reading(self._signals[index], sample, "")
+                if torn is not None and not settled:
+                    for index in torn.signals:
+                        unsettled = bad(Reason.DEVICE_FAULT, result.at, found[index].sample.raw)
+                        found[index] = Reading(self._signals[index], unsettled, "its parts do not fit each other")
                 continue
             halves = self._plan.split(one) if self._worth_splitting(result) else None
             if halves is not None:
@@ -107,17 +112,16 @@ class DeviceReader:
                 await asyncio.sleep(BUSY_PAUSE_S)
         return result
 
-    async def _whole(self, ask: AskDevice, read: Read, data: bytes) -> bytes:
-        """Reads a total in parts until its whole number stands still, so that no old part stands beside a new one."""
-        assert read.whole_parts is not None
-        for _ in range(TORN_TRIES):
+    async def _settled(self, ask: AskDevice, read: Read, torn: TornTotals, data: bytes) -> tuple[bytes, bool]:
+        """Reads a total in parts until no old part can stand beside a new one; false when they never fit."""
+        settling, loop = Settling(torn.units, HAND_SETTLED_S), asyncio.get_running_loop()
+        while (pause := settling.pause(torn.read(data), loop.time())) is not None:
+            await asyncio.sleep(pause)
             result = await self._ask(ask, read)
-            if result.outcome is not Outcome.REPLY:
-                return data
-            before, data = read.whole_parts(data), result.pdu[2:]
-            if before[::2] == read.whole_parts(data)[::2]:
-                return data
-        return data
+            if result.outcome is not Outcome.REPLY or settling.never_whole(loop.time()):
+                return data, False
+            data = result.pdu[2:]
+        return data, True
 
     def _worth_splitting(self, result: Result) -> bool:
         """Whether a part may be answered though the whole was not. Some devices say nothing to what they have not."""

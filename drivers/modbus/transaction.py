@@ -163,6 +163,10 @@ class Exchange(asyncio.Protocol):
             if expected is None:
                 # What an earlier reply led to has closed the connection.
                 return
+            if now > self._pending[transaction][0] + _EARLY_S:
+                # The loop has stood still: how old this is nobody knows.
+                self._end(transaction, Outcome.TIMEOUT, b"")
+                continue
             if len(pdu) == expected.pdu_bytes and pdu.startswith(expected.start):
                 outcome = REPLY
             elif pdu[0] & 0x80 and len(pdu) == 2:

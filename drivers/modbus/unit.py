@@ -51,7 +51,8 @@ class Unit:
     ``held_until``, on the loop's clock: it is not polled before. ``known``: read requests that it has answered;
     others it may meet with silence because it has no such registers. ``vain``: how often each was left unanswered since
     it was answered. ``late``: what it may still answer, in the order in which it was asked. ``unanswered``: the last
-    written value of each signal that had no reply. ``answered_at``: when it last did, by ``time.perf_counter``.
+    written value of each signal that had no reply. ``answered_at``: when it last did, ``written_at``:
+    when a write to it last ended, by ``time.perf_counter``. ``probing``: it is asked only to hear whether it answers.
     """
 
     device: str
@@ -69,6 +70,8 @@ class Unit:
     vain: dict[bytes, int] = field(default_factory=dict)
     late: list[_Late] = field(default_factory=list)
     unanswered: dict[int, object] = field(default_factory=dict)
+    probing: bool = False
+    written_at: float = float("-inf")
 
     @property
     def answers_as(self) -> int | None:

@@ -57,17 +57,27 @@ def register_pdu(profile: ModbusProfile, register: int, data: bytes) -> bytes:
     return struct.pack(">BHHB", 16, address, count, len(data)) + data
 
 
-def allowed_addresses(profile: ModbusProfile) -> frozenset[tuple[Table, int]]:
-    """Every coil and register of a device that may be written, as on the wire."""
-    allowed = {
-        (signal.table, address - profile.base)
-        for signal in profile.signals.values()
-        if signal.writable
-        for address in range(signal.address, signal.address + signal.registers)
-    }
+WHOLE: Final = 0xFFFF
+"""Every bit of a register."""
+
+
+def allowed_bits(profile: ModbusProfile) -> dict[tuple[Table, int], int]:
+    """Every coil and register of a device that may be written, as on the wire, and which bits of it (coils: all)."""
+    allowed: dict[tuple[Table, int], int] = {}
+    for signal in profile.signals.values():
+        if signal.writable:
+            bits = WHOLE if signal.bit is None else bit_mask(signal)
+            for address in range(signal.address, signal.address + signal.registers):
+                place = signal.table, address - profile.base
+                allowed[place] = allowed.get(place, 0) | bits
     for span in profile.writing.allow:
-        allowed |= {(span.table, address - profile.base) for address in range(span.first, span.last + 1)}
-    return frozenset(allowed)
+        allowed |= {(span.table, address - profile.base): WHOLE for address in range(span.first, span.last + 1)}
+    return allowed
+
+
+def written_bits(pdu: bytes) -> int:
+    """The bits that a write request changes of each register it names: those of a mask write, else all."""
+    return WHOLE ^ int.from_bytes(pdu[3:5]) if pdu[0] == 22 else WHOLE
 
 
 def written_addresses(pdu: bytes) -> tuple[Table, range]:

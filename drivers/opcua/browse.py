@@ -4,6 +4,7 @@ Only reads. Objects and variables are followed along hierarchical references, ea
 """
 
 import asyncio
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,14 +19,13 @@ from config.errors import LinkError
 from config.units import unit
 from drivers.opcua import reading
 from drivers.opcua.connection import Connection
-from drivers.opcua.errors import status_name
+from drivers.opcua.errors import decoding, status_name
 from drivers.opcua.write import WRITE_BIT
 
 MAX_NODES: Final = 5000
 """Nodes shown at most: a person looks at a part of a large server, chosen by its node."""
 MAX_DEPTH: Final = 20
 NODES_PER_BROWSE: Final = 50
-READS_PER_CALL: Final = 200
 _OBJECTS: Final = ua.NodeId(ua.Int32(ObjectIds.ObjectsFolder))
 _HAS_PROPERTY: Final = ua.NodeId(ua.Int32(ObjectIds.HasProperty))
 _BUILT_IN: Final = 25
@@ -81,7 +81,7 @@ class Found:
                 "array": self.array,
                 "readable": self.readable,
                 "writable": self.writable,
-                "value": self.value if isinstance(self.value, bool | int | float | str | None) else str(self.value),
+                "value": _as_json(self.value),
                 "status": self.status,
                 "unit": self.unit,
                 "range": list(self.range) if self.range is not None else None,
@@ -114,16 +114,17 @@ class Browser:
         """The tree below a node (by default the Objects folder, without what all have). Raises ``LinkError``."""
         origin = self.node_id(start) if start else _OBJECTS
         self._standard = bool(start)
-        root = await self._root(origin)
-        self._seen.add(origin)
-        places, level = [root], [root]
-        for _ in range(min(depth, MAX_DEPTH)):
-            level = await self._below(level, MAX_NODES - len(places))
-            places += level
-            if not level:
-                break
-        await self._describe([place for place in places if place.found.variable])
-        return root.found
+        with decoding():
+            root = await self._root(origin)
+            self._seen.add(origin)
+            places, level = [root], [root]
+            for _ in range(min(depth, MAX_DEPTH)):
+                level = await self._below(level, MAX_NODES - len(places))
+                places += level
+                if not level:
+                    break
+            await self._describe([place for place in places if place.found.variable])
+            return root.found
 
     def node_id(self, text: str) -> ua.NodeId:
         """A node as it is shown (``nsu=URI;s=...``) or as other tools write it (``ns=2;...``). Raises ``LinkError``."""
@@ -147,7 +148,7 @@ class Browser:
         return Found(name, namespace, plain, variable)
 
     async def _root(self, origin: ua.NodeId) -> _Place:
-        name, node_class = await self._read(
+        name, node_class = await self._connection.read(
             [(origin, AttributeIds.BrowseName), (origin, AttributeIds.NodeClass)],
         )
         if name.Value is None or name.Value.Value is None:
@@ -204,7 +205,8 @@ class Browser:
 
     async def _describe(self, places: Sequence[_Place]) -> None:
         """Type, access, value, unit and range of the variables."""
-        values = await self._read([(place.node_id, attribute) for place in places for attribute in _ATTRIBUTES])
+        wanted = [(place.node_id, attribute) for place in places for attribute in _ATTRIBUTES]
+        values = await self._connection.read(wanted)
         for place, start in zip(places, range(0, len(values), len(_ATTRIBUTES)), strict=True):
             data_type, rank, access, value = values[start : start + len(_ATTRIBUTES)]
             found = place.found
@@ -223,12 +225,12 @@ class Browser:
         asked = [
             (place, name) for place in places for name in ("EngineeringUnits", "EURange") if name in place.properties
         ]
-        values = await self._read([(place.properties[name], AttributeIds.Value) for place, name in asked])
+        values = await self._connection.read([(place.properties[name], AttributeIds.Value) for place, name in asked])
         for (place, _), data in zip(asked, values, strict=True):
             value = _plain(data)
             if isinstance(value, ua.EUInformation):
                 place.found.unit = str(value.DisplayName.Text or "")
-            elif isinstance(value, ua.Range) and value.Low < value.High:
+            elif isinstance(value, ua.Range) and -math.inf < value.Low < value.High < math.inf:
                 place.found.range = (float(value.Low), float(value.High))
 
     async def _type_name(self, node_id: Any) -> str:
@@ -239,21 +241,10 @@ class Browser:
             if node_id.NamespaceIndex == 0 and isinstance(number, int) and number <= _BUILT_IN:
                 self._types[node_id] = ua.VariantType(number).name if number < _BUILT_IN - 1 else "BaseDataType"
             else:
-                [name] = await self._read([(node_id, AttributeIds.BrowseName)])
+                [name] = await self._connection.read([(node_id, AttributeIds.BrowseName)])
                 plain = _plain(name)
                 self._types[node_id] = str(plain.Name) if plain is not None else node_id.to_string()
         return self._types[node_id]
-
-    async def _read(self, wanted: Sequence[tuple[ua.NodeId, AttributeIds]]) -> list[ua.DataValue]:
-        values: list[ua.DataValue] = []
-        for start in range(0, len(wanted), READS_PER_CALL):
-            nodes = [
-                ua.ReadValueId(NodeId=node_id, AttributeId=attribute)
-                for node_id, attribute in wanted[start : start + READS_PER_CALL]
-            ]
-            async with asyncio.timeout(self._timeout):
-                values += await self._client.read(ua.ReadParameters(NodesToRead=nodes))
-        return values
 
 
 def profile_of(root: Found, source: str) -> dict[str, Any]:
@@ -307,6 +298,13 @@ def _known_unit(symbol: str) -> str:
         return unit(symbol).symbol
     except ValueError:
         return ""
+
+
+def _as_json(value: Any) -> bool | int | float | str | None:
+    """A value as JSON can have it: no number where there is none, and an array as people write it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, bool | int | float | str | None) else str(value)
 
 
 def _plain(data: ua.DataValue) -> Any:

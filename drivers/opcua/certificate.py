@@ -5,6 +5,7 @@ trusts it would have to be told again.
 """
 
 import contextlib
+import ipaddress
 import os
 import socket
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlparse
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -134,8 +136,49 @@ def host_names(certificate: x509.Certificate) -> list[str]:
 
 def common_name(certificate: x509.Certificate) -> str:
     """What a certificate calls its owner."""
-    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(names[0].value) if names else certificate.subject.rfc4514_string()
+    return name_of(certificate.subject)
+
+
+def name_of(subject: x509.Name) -> str:
+    """The common name, or the whole name of one that has none."""
+    names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else subject.rfc4514_string()
+
+
+def whole(certificate: x509.Certificate) -> x509.Certificate:
+    """A certificate whose parts were all decoded, which happens only when they are asked for. Raises ``ValueError``.
+
+    It may fail in as many ways as there are parts: a key of an unknown kind, an extension that stands there twice.
+    """
+    try:
+        certificate.public_key()
+        _ = (certificate.extensions, certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+        _ = (common_name(certificate), name_of(certificate.issuer), uris(certificate), host_names(certificate))
+    except Exception as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    return certificate
+
+
+def authenticates_servers(certificate: x509.Certificate) -> bool:
+    """True for a certificate that its issuer made for a server (extended key usage serverAuth)."""
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+    return ExtendedKeyUsageOID.SERVER_AUTH in usage
+
+
+def is_made_out_to(certificate: x509.Certificate, url: str) -> bool:
+    """True when the host of a url, a name or an address, is among those of a certificate."""
+    host = urlparse(url).hostname or ""
+    return _plain_host(host) in map(_plain_host, host_names(certificate))
+
+
+def _plain_host(host: str) -> str:
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host.lower().rstrip(".")
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -10,6 +10,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from asyncua.ua.uaerrors import BadEncodingLimitsExceeded, BadResponseTooLarge, 
 from config.errors import LinkError
 from config.site import OpcUaLink
 from drivers.opcua import reading
+from drivers.opcua.errors import MalformedAnswer, decoding
 from drivers.opcua.items import Item
 from drivers.opcua.security import Protection, protect
 
@@ -123,8 +125,9 @@ class Connection:
         """Opens channel and session. Raises ``LinkError`` and what asyncua raises, each within a deadline."""
         self.protection = await protect(self.client, self._link, self._pki, self._site_id)
         try:
-            async with asyncio.timeout(self._link.timeout * 2):
-                await self.client.connect()
+            with decoding():
+                async with asyncio.timeout(self._link.timeout * 2):
+                    await self.client.connect()
         except ConnectionError as error:
             if self.protection is None or isinstance(error, ConnectionRefusedError):
                 raise
@@ -149,9 +152,10 @@ class Connection:
         self._closing = True
         self.up.clear()
         try:
-            async with asyncio.timeout(CLOSE_S):
-                await self.client.disconnect()
-        except (OSError, TimeoutError, UaError, RuntimeError) as error:
+            with decoding():
+                async with asyncio.timeout(CLOSE_S):
+                    await self.client.disconnect()
+        except (LinkError, OSError, TimeoutError, UaError) as error:
             log.debug("session not closed in order", url=self._link.url, error=str(error))
         finally:
             self.client.disconnect_socket()
@@ -167,7 +171,7 @@ class Connection:
 
     async def namespaces_changed(self) -> bool:
         """Reads the server's namespaces; true when they are others than those resolved, or in another order."""
-        [data] = await self._read([_node(ObjectIds.Server_NamespaceArray)])
+        [data] = await self.read([(_node(ObjectIds.Server_NamespaceArray), AttributeIds.Value)])
         names = data.Value.Value if data.Value is not None else None
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise LinkError("the server does not tell its namespaces")
@@ -188,19 +192,10 @@ class Connection:
         self._resolved = self.namespaces
 
     async def read_items(self, items: Sequence[Item]) -> list[ua.DataValue]:
-        """Reads values; at most ``nodes_per_read`` items. Raises what asyncua raises, and asks for fewer next time.
-
-        The server is asked for the value itself, not for one that it has read some time ago (MaxAge 0).
-        """
+        """Reads values. Raises what asyncua raises, and asks for fewer next time."""
         began = time.perf_counter()
         try:
-            values = await self._read([item.node_id for item in items])
-        except _TOO_MUCH:
-            half = len(items) // 2
-            if half < MIN_NODES_PER_CALL:
-                raise
-            self.nodes_per_read = half
-            return [*await self.read_items(items[:half]), *await self.read_items(items[half:])]
+            values = await self.read([(item.node_id, AttributeIds.Value) for item in items])
         except TimeoutError:
             self._read_less(len(items))
             raise
@@ -216,15 +211,15 @@ class Connection:
     async def health(self) -> dict[str, Any]:
         """The server's clock beside ours, and what state it says it is in."""
         asked_utc, asked = time.time(), time.perf_counter()
-        clock, state = await self._read(
+        clock, state = await self.read(
             [
-                _node(ObjectIds.Server_ServerStatus_CurrentTime),
-                _node(ObjectIds.Server_ServerStatus_State),
+                (_node(ObjectIds.Server_ServerStatus_CurrentTime), AttributeIds.Value),
+                (_node(ObjectIds.Server_ServerStatus_State), AttributeIds.Value),
             ]
         )
         middle_utc = asked_utc + (time.perf_counter() - asked) / 2
         found: dict[str, Any] = {}
-        if clock.Value is not None and clock.Value.Value is not None:
+        if clock.Value is not None and isinstance(clock.Value.Value, datetime):
             found["clock_skew_s"] = round(reading.utc(clock.Value.Value) - middle_utc, 3)
         number = state.Value.Value if state.Value is not None else None
         if isinstance(number, int):
@@ -232,19 +227,41 @@ class Connection:
         return found
 
     async def _read_limits(self) -> None:
-        limits = await self._read(
-            [
-                _node(ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead),
-                _node(ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall),
-            ]
+        limits = (
+            ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead,
+            ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall,
         )
-        self.nodes_per_read, self.items_per_call = (_limit(data) for data in limits)
+        reads, items = await self.read([(_node(limit), AttributeIds.Value) for limit in limits])
+        # A server may have shown that it takes fewer than it says.
+        self.nodes_per_read = min(self.nodes_per_read, _limit(reads))
+        self.items_per_call = _limit(items)
 
-    async def _read(self, nodes: list[ua.NodeId]) -> list[ua.DataValue]:
-        async with asyncio.timeout(self._link.timeout):
-            values = await self.client.uaclient.read_attributes(nodes, AttributeIds.Value)
-        if len(values) != len(nodes):
-            raise LinkError(f"the server answered {len(values)} values where {len(nodes)} were asked for")
+    async def read(self, wanted: Sequence[tuple[ua.NodeId, AttributeIds]]) -> list[ua.DataValue]:
+        """Reads attributes of nodes, as many at a time as the server takes. Raises what asyncua raises.
+
+        The server is asked for the value itself, not for one that it has read some time ago (MaxAge 0).
+        """
+        values: list[ua.DataValue] = []
+        while len(values) < len(wanted):
+            batch = wanted[len(values) : len(values) + self.nodes_per_read]
+            try:
+                values += await self._read_at_once(batch)
+            except _TOO_MUCH:
+                if len(batch) <= MIN_NODES_PER_CALL:
+                    raise
+                self.nodes_per_read = len(batch) // 2
+        return values
+
+    async def _read_at_once(self, wanted: Sequence[tuple[ua.NodeId, AttributeIds]]) -> list[ua.DataValue]:
+        parameters = ua.ReadParameters(
+            TimestampsToReturn=ua.TimestampsToReturn.Both,
+            NodesToRead=[ua.ReadValueId(NodeId=node_id, AttributeId=attribute) for node_id, attribute in wanted],
+        )
+        with decoding():
+            async with asyncio.timeout(self._link.timeout):
+                values = list(await self.client.uaclient.read(parameters))
+        if len(values) != len(wanted):
+            raise MalformedAnswer(f"the server answered {len(values)} values where {len(wanted)} were asked for")
         return values
 
 

@@ -1,9 +1,15 @@
 """What a server's refusals mean, and what to do about them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
+from unicodedata import category
 
+from asyncua.common.utils import NotEnoughData
 from asyncua.ua.status_codes import get_name_and_doc
-from asyncua.ua.uaerrors import UaStatusCodeError
+from asyncua.ua.uaerrors import UaError, UaStatusCodeError, UaStructParsingError
+
+from config.errors import LinkError, PenstockError
 
 _ADVICE: Final[dict[str, str]] = {
     "BadSecurityChecksFailed": "the server does not trust the certificate of this box: load the file that"
@@ -29,6 +35,43 @@ _ADVICE: Final[dict[str, str]] = {
 }
 
 
+class MalformedAnswer(LinkError):
+    """A server sent what is no OPC UA. Nothing that this connection holds can be relied on after it."""
+
+    code = "malformed"
+
+
+@contextmanager
+def decoding() -> Iterator[None]:
+    """Around a call of asyncua, or a look at what it returned. Raises ``MalformedAnswer`` for what is no answer.
+
+    asyncua decodes as far as it gets, and fails with whatever the step at hand raises: ``struct.error``,
+    ``IndexError``, ``TypeError`` and more. A refusal, a time-out and a broken connection pass as they are.
+    """
+    try:
+        yield
+    except (NotEnoughData, UaStructParsingError) as error:
+        raise MalformedAnswer(f"the server's answer cannot be decoded: {error or type(error).__name__}") from error
+    except (PenstockError, OSError, TimeoutError, UaError, EOFError):
+        raise
+    except Exception as error:
+        raise MalformedAnswer(f"the server's answer cannot be decoded: {type(error).__name__}: {error}") from error
+
+
+def printable(text: str) -> str:
+    """A server's words for people: control characters, and bytes that are no UTF-8, as their escapes."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if is_printable(letter) else letter.encode("unicode_escape").decode("ascii") for letter in text
+    )
+
+
+def is_printable(text: str) -> bool:
+    """True for what can be shown and written down. Spaces of every width count, the one of Chinese texts among them."""
+    return text.isprintable() or all(letter.isprintable() or category(letter) == "Zs" for letter in text)
+
+
 def status_name(code: int) -> str:
     """A status code as people write it: ``BadNoCommunication (0x80310000)``."""
     name, _ = get_name_and_doc(code & 0xFFFF_0000)
@@ -43,4 +86,4 @@ def explained(error: BaseException) -> str:
         return f"{text}: {advice}" if advice else text
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    return str(error) or type(error).__name__
+    return printable(str(error)) or type(error).__name__

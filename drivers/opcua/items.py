@@ -8,7 +8,7 @@ a message can be on its way is a gap.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from asyncua import ua
 
@@ -31,7 +31,7 @@ class Item:
     long it may be silent before it is read; one that is not told of is read each poll. ``told``: what the subscription
     said last, ``None`` before it said anything. ``doubt_until``: a read found something else, and the subscription
     has until then to tell it as well. ``read_source``: the server's time of the value last read, ``read_fresh`` until
-    when a message may be older.
+    when a message may be older. ``last``: what the server said last, ``None`` while it is out of reach.
     """
 
     signal: Signal
@@ -47,6 +47,7 @@ class Item:
     read_source: float | None = None
     read_fresh: float = NEVER
     doubt_until: float | None = None
+    last: ua.DataValue | None = None
     shown: Sample = NOT_YET_READ
     stale: bool = False
 
@@ -87,7 +88,7 @@ class Items:
             if received < item.read_fresh and _older(data, item.read_source):
                 continue
             sample = item.decode(data, received)
-            item.shown, item.confirmed, item.stale = sample, received, False
+            item.last, item.shown, item.confirmed, item.stale = data, sample, received, False
             indices.append(item.signal.index)
             samples.append(sample)
         if indices:
@@ -107,7 +108,7 @@ class Items:
             if self._contradicts(item, data, received):
                 missed.append(item)
             sample = item.decode(data, received)
-            item.shown, item.confirmed, item.stale = sample, received, False
+            item.last, item.shown, item.confirmed, item.stale = data, sample, received, False
             indices.append(item.signal.index)
             samples.append(sample)
         if indices:
@@ -117,7 +118,7 @@ class Items:
     def show(self, item: Item, data: ua.DataValue, received: float) -> Sample:
         """Takes a value read back after a write."""
         self._note_read(item, data, received)
-        item.shown, item.confirmed, item.stale = item.decode(data, received), received, False
+        item.last, item.shown, item.confirmed, item.stale = data, item.decode(data, received), received, False
         self._sink([item.signal.index], [item.shown])
         return item.shown
 
@@ -126,7 +127,7 @@ class Items:
         losing = [item for item in self.all if item.confirmed <= since or since == NEVER]
         sample = reading.lost(now)
         for item in losing:
-            item.shown, item.stale, item.confirmed = sample, False, NEVER
+            item.last, item.shown, item.stale, item.confirmed = None, sample, False, NEVER
         if losing:
             self._sink([item.signal.index for item in losing], [sample] * len(losing))
 
@@ -145,9 +146,24 @@ class Items:
             self._sink([item.signal.index for item in aged], [item.shown for item in aged])
         return sum(item.stale for item in self.all)
 
+    def oldest_source(self) -> dict[str, Any] | None:
+        """The signal whose value the server has had for longest, and for how long, by the server's own two times.
+
+        For people: most servers date a value when it last changed, so that an old one is no fault by itself.
+        """
+        ages = [
+            (age, item.signal.name)
+            for item in self.all
+            if item.last is not None and (age := reading.source_age(item.last)) is not None
+        ]
+        if not ages:
+            return None
+        age, name = max(ages)
+        return {"signal": name, "age_s": round(age, 1)}
+
     @staticmethod
     def _note_read(item: Item, data: ua.DataValue, received: float) -> None:
-        item.read_source = reading.utc(data.SourceTimestamp) if data.SourceTimestamp is not None else None
+        item.read_source = reading.source_time(data)
         item.read_fresh = received + item.grace
 
     @staticmethod
@@ -167,4 +183,5 @@ class Items:
 
 def _older(data: ua.DataValue, source: float | None) -> bool:
     """True when the server dates a value before ``source``."""
-    return source is not None and data.SourceTimestamp is not None and reading.utc(data.SourceTimestamp) < source
+    time = reading.source_time(data)
+    return source is not None and time is not None and time < source

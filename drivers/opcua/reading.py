@@ -14,6 +14,7 @@ from asyncua import ua
 from config.profile import OpcUaSignal
 from config.sample import Quality, Reason, Sample, Value, bad, quality_of
 from config.signals import Signal
+from drivers.opcua.errors import is_printable
 
 Decoder = Callable[[ua.DataValue, float], Sample]
 """Makes the sample of a value and the time at which it was received."""
@@ -86,8 +87,7 @@ def decoder(signal: Signal) -> Decoder:
     def decode(data: ua.DataValue, received: float) -> Sample:
         status = status_of(data)
         raw = b"%08X" % status
-        source = data.SourceTimestamp
-        time = utc(source) if source is not None else None
+        time = source_time(data)
         reason = reason_of(status) if status else Reason.OK
         quality = quality_of(reason)
         if quality is Quality.BAD:
@@ -114,6 +114,20 @@ def same(one: ua.DataValue, other: ua.DataValue) -> bool:
     if isinstance(first, float) and isinstance(second, float) and math.isnan(first):
         return math.isnan(second)
     return bool(first == second)
+
+
+def source_time(data: ua.DataValue) -> float | None:
+    """Seconds UTC of the server's time of a value; ``None`` without one, and for the year 1601 that means the same."""
+    time = utc(data.SourceTimestamp) if data.SourceTimestamp is not None else 0.0
+    return time if time > 0 else None
+
+
+def source_age(data: ua.DataValue) -> float | None:
+    """Seconds from the time of the source to that of the server, which keeps both: no clock of ours is in it."""
+    source = source_time(data)
+    if source is None or data.ServerTimestamp is None:
+        return None
+    return max(utc(data.ServerTimestamp) - source, 0.0)
 
 
 def utc(stamp: datetime) -> float:
@@ -150,6 +164,8 @@ def _bool(value: object) -> _Converted:
 def _text(value: object) -> _Converted:
     if isinstance(value, ua.LocalizedText):
         value = value.Text
-    if isinstance(value, str | bool | int | float):
-        return str(value), None
-    return None, Reason.NOT_A_NUMBER
+    if not isinstance(value, str | bool | int | float):
+        return None, Reason.NOT_A_NUMBER
+    text = str(value)
+    # asyncua puts a lone surrogate in the place of each byte that is no UTF-8; that is not printable either.
+    return (text, None) if is_printable(text) else (None, Reason.NOT_A_NUMBER)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlparse
 
 from asyncua import ua
 from asyncua.client.client import Client
@@ -21,7 +20,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from config.errors import LinkError
 from config.site import OpcUaLink
-from drivers.opcua.certificate import OwnCertificate, check_valid, host_names, own_certificate, uris
+from drivers.opcua.certificate import OwnCertificate, check_valid, host_names, is_made_out_to, own_certificate, uris
+from drivers.opcua.errors import decoding
 from drivers.opcua.trust import TrustList, first_certificate
 
 POLICIES: Final[dict[str, type[security_policies.SecurityPolicy]]] = {
@@ -67,9 +67,9 @@ async def protect(client: Client, link: OpcUaLink, pki: Path, site_id: str) -> P
     endpoint = chosen(await offered(link.url, link.timeout), link)
     server = first_certificate(endpoint.ServerCertificate or b"")
     trust = TrustList(pki)
-    trust.check(server, link.url)
+    trust.check(server, link.url, link.security.application_uri)
     client.application_uri = own.uri
-    client.certificate_validator = _Validator(trust, link.url)
+    client.certificate_validator = _Validator(trust, link)
     await client.set_security(
         POLICIES[link.security.policy],
         CertProperties(own.der, "der"),
@@ -85,8 +85,9 @@ async def offered(url: str, timeout: float) -> list[ua.EndpointDescription]:
     """What a server says that it offers, asked without protection. Raises what asyncua raises."""
     client = Client(url, timeout=timeout)
     try:
-        async with asyncio.timeout(2 * timeout):
-            return await client.connect_and_get_server_endpoints()
+        with decoding():
+            async with asyncio.timeout(2 * timeout):
+                return list(await client.connect_and_get_server_endpoints())
     finally:
         client.disconnect_socket()
 
@@ -107,8 +108,11 @@ def shown(endpoints: Sequence[ua.EndpointDescription]) -> list[str]:
 
 
 def secret(path: Path, what: str) -> str:
-    """A secret from a file. Raises ``LinkError`` for one that is missing, empty, or readable by everybody."""
-    return secret_bytes(path, what).decode("utf-8").strip()
+    """A secret from a file. Raises ``LinkError`` for one that is missing, empty, no UTF-8, or readable by everybody."""
+    try:
+        return secret_bytes(path, what).decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise LinkError(f"{what} {path} is not in UTF-8 (byte {error.start + 1}): save it as UTF-8") from error
 
 
 def secret_bytes(path: Path, what: str) -> bytes:
@@ -127,12 +131,12 @@ def secret_bytes(path: Path, what: str) -> bytes:
 class _Validator:
     """asyncua's hook for the server's certificate, asked in each session with what came over the protected channel."""
 
-    def __init__(self, trust: TrustList, url: str) -> None:
+    def __init__(self, trust: TrustList, link: OpcUaLink) -> None:
         self._trust = trust
-        self._url = url
+        self._link = link
 
     async def __call__(self, certificate: x509.Certificate, application: ua.ApplicationDescription) -> None:
-        self._trust.check(certificate, self._url)
+        self._trust.check(certificate, self._link.url, self._link.security.application_uri)
         names = uris(certificate)
         if names and application.ApplicationUri not in names:
             raise LinkError(
@@ -171,9 +175,7 @@ def other_hosts(certificate: x509.Certificate, url: str) -> list[str]:
 
     Many PLCs do not know their own address; once the very certificate is trusted, the name proves nothing more.
     """
-    host = (urlparse(url).hostname or "").lower()
-    names = [name.lower() for name in host_names(certificate)]
-    return [] if host in names else names
+    return [] if is_made_out_to(certificate, url) else host_names(certificate)
 
 
 def _shown(endpoint: ua.EndpointDescription) -> str:

@@ -21,9 +21,10 @@ from config.sample import Value
 from config.site import OpcUaLink
 from drivers.opcua.certificate_watch import CertificateWatch
 from drivers.opcua.connection import Connection
-from drivers.opcua.errors import explained
+from drivers.opcua.errors import MalformedAnswer, explained
 from drivers.opcua.gaps import Cause, Gaps
 from drivers.opcua.items import Item, Items
+from drivers.opcua.pki_files import TrustError
 from drivers.opcua.reads import Again, Reads
 from drivers.opcua.subscription import Subscription
 from drivers.opcua.trust import TrustList, UntrustedCertificate
@@ -47,7 +48,7 @@ MAX_UNHEARD: Final = 2
 """New subscriptions, each on a connection of its own, that may tell nothing before the reads do without."""
 
 _WRONG_USER: Final = (BadUserAccessDenied, BadIdentityTokenRejected, BadIdentityTokenInvalid)
-_OPERATING: Final = (LinkError, OSError, TimeoutError, UaError, asyncio.IncompleteReadError)
+_OPERATING: Final = (LinkError, TrustError, OSError, TimeoutError, UaError, asyncio.IncompleteReadError)
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +69,7 @@ class OpcUaSession:
         self._writer = Writer(self._items, link.timeout)
         self._connection: Connection | None = None
         self._subscription: Subscription | None = None
+        self._half_made: Subscription | None = None
         self._served = False
         self._patience = 0.0
         self._subscribed = False
@@ -140,7 +142,7 @@ class OpcUaSession:
 
     async def _serve(self, connection: Connection) -> None:
         """Rounds on one connection, until it fails for good."""
-        self._subscription = None
+        self._subscription = self._half_made = None
         while True:
             try:
                 await self._establish(connection)
@@ -161,22 +163,40 @@ class OpcUaSession:
 
     async def _establish(self, connection: Connection) -> None:
         """Namespaces, nodes, subscription, and a read of everything. Raises what asyncua raises."""
+        if self._half_made is not None:
+            # One whose making broke off with the connection would go on in the session that was repaired.
+            half_made, self._half_made = self._half_made, None
+            await half_made.delete()
         if await connection.namespaces_changed():
             connection.resolve(self._items.all)
             if self._subscription is not None:
                 await self._unsubscribe("the server has other namespaces than before")
         if self._subscription is not None:
             try:
-                await self._subscription.resume()
+                await self._subscription.take_over()
             except (OSError, TimeoutError, UaError) as error:
                 await self._unsubscribe(explained(error))
         await self._writer.prepare(connection)
         self._up(connection)
+        if self._subscription is not None:
+            # What is read is good at once, however long the first message takes.
+            await self._reads.everything(connection)
+            await self._resume(connection, self._subscription)
         if self._subscription is None and self._link.mode == "subscribe":
             self._subscription = await self._subscribe(connection)
         await self._reads.everything(connection)
         if self._subscription is not None:
             self._subscription.resumed()
+
+    async def _resume(self, connection: Connection, subscription: Subscription) -> None:
+        """Waits until the subscription speaks again, and ends one that does not. Meanwhile what is silent is read."""
+        try:
+            await _first(subscription.resume(), self._reads.verify(connection), self._age(), connection.down.wait())
+        except (OSError, TimeoutError, UaError) as error:
+            if not connection.down.is_set():
+                await self._unsubscribe(explained(error))
+        if connection.down.is_set():
+            raise LinkError("the connection broke again")
 
     async def _unsubscribe(self, outage: str = "") -> None:
         """Ends the subscription. ``outage``: what it would have told since is lost, and why."""
@@ -206,9 +226,14 @@ class OpcUaSession:
             await subscription.create(self._link.publishing)
         except UaError as error:
             if connection.down.is_set():
+                self._half_made = subscription
                 raise
+            await subscription.delete()
             self._read_instead(explained(error))
             return None
+        except (OSError, TimeoutError):
+            self._half_made = subscription
+            raise
         self._status.details["subscription"] = subscription.details()
         self._subscribed = True
         return subscription
@@ -255,6 +280,9 @@ class OpcUaSession:
         if self._subscribed:
             self._subscribed = False
             self._gaps.record("outage", asyncio.get_running_loop().time(), detail=text)
+        if isinstance(error, MalformedAnswer):
+            for device in self._status.devices.values():
+                device.malformed += 1
         if isinstance(error, _WRONG_USER):
             self._patience = WRONG_USER_S
         if isinstance(error, UntrustedCertificate):
@@ -266,6 +294,12 @@ class OpcUaSession:
             self._status.devices[tag].replies += 1
 
     # -- watches -----------------------------------------------------------------------------------------------
+
+    async def _age(self) -> None:
+        """Looks at ages."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            self._status.details["stale_items"] = self._items.age(asyncio.get_running_loop().time())
 
     async def _watch(self) -> None:
         """Looks at ages and messages; ends the round when the subscription is dead."""
@@ -310,6 +344,7 @@ class OpcUaSession:
             except TimeoutError:
                 # asyncua's own probe decides whether the connection is lost; this look can wait.
                 changed = False
+            details["oldest_source"] = self._items.oldest_source()
             if changed:
                 now = asyncio.get_running_loop().time()
                 self._gaps.record("outage", now, detail="the server has other namespaces than before")

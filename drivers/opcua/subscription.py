@@ -15,10 +15,11 @@ import structlog
 from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.ua.attribute_ids import AttributeIds
-from asyncua.ua.uaerrors import BadMessageNotAvailable, UaError
+from asyncua.ua.uaerrors import BadMessageNotAvailable, UaError, UaStatusCodeError
 
+from config.errors import LinkError
 from drivers.opcua import reading
-from drivers.opcua.errors import status_name
+from drivers.opcua.errors import MalformedAnswer, decoding, status_name
 from drivers.opcua.gaps import Gaps
 from drivers.opcua.items import Item, Items
 
@@ -41,6 +42,8 @@ CUT_S: Final = 5.0
 MIN_QUEUE: Final = 4
 MAX_QUEUE: Final = 100
 """Values of an item that the server is asked to keep between two messages."""
+MAX_REVISED_S: Final = 3600.0
+"""No server that works publishes less often."""
 MAX_REPUBLISH: Final = 100
 """Messages asked for again at a gap; a longer one is recorded as lost without asking."""
 SEQUENCE_RANGE: Final = 0xFFFF_FFFF
@@ -65,6 +68,12 @@ def publishing_interval(items: Sequence[Item], asked: float | None) -> float:
     if any(item.signal.critical for item in items):
         fastest = min(fastest, CRITICAL_PUBLISHING_S)
     return asked if asked is not None else min(max(fastest, MIN_PUBLISHING_S), MAX_PUBLISHING_S)
+
+
+def _counts(publishing: float) -> tuple[int, int]:
+    """Publishing intervals until a keep-alive, and until the server forgets a subscription that nobody asks for."""
+    keep_alive = max(round(KEEP_ALIVE_S / publishing), 1)
+    return keep_alive, max(round(LIFETIME_S / publishing), 3 * keep_alive)
 
 
 def sampling_interval(item: Item, publishing: float) -> float:
@@ -122,28 +131,59 @@ class Subscription:
 
     async def create(self, asked: float | None) -> None:
         """Makes the subscription and its items. Raises what asyncua raises; an item refused is left to the reads."""
-        loop = asyncio.get_running_loop()
-        publishing = publishing_interval(self._items.all, asked)
-        keep_alive = max(round(KEEP_ALIVE_S / publishing), 1)
-        parameters = ua.CreateSubscriptionParameters(
-            RequestedPublishingInterval=publishing * 1000,
-            RequestedLifetimeCount=ua.UInt32(max(round(LIFETIME_S / publishing), 3 * keep_alive)),
-            RequestedMaxKeepAliveCount=ua.UInt32(keep_alive),
-            MaxNotificationsPerPublish=ua.UInt32(MAX_NOTIFICATIONS),
-            PublishingEnabled=True,
-        )
-        self.last_message = loop.time()
-        async with asyncio.timeout(self._timeout):
-            result = await self._client.uaclient.create_subscription(parameters, self._take)
-        self._id = result.SubscriptionId
-        interval = result.RevisedPublishingInterval / 1000
-        self.revised = Revised(
-            interval, interval * result.RevisedMaxKeepAliveCount, interval * result.RevisedLifetimeCount
-        )
+        self.last_message = asyncio.get_running_loop().time()
+        await self._open(publishing_interval(self._items.all, asked))
+        if self._keeps_silent_too_long():
+            await self._shorten_keep_alive()
         step = self._items_per_call
         for start in range(0, len(self._items.all), step):
             await self._create_items(self._items.all[start : start + step], FIRST_HANDLE + start)
         log.info("subscribed", link=self._link, **self.details())
+
+    async def _open(self, publishing: float) -> None:
+        keep_alive, lifetime = _counts(publishing)
+        parameters = ua.CreateSubscriptionParameters(
+            RequestedPublishingInterval=publishing * 1000,
+            RequestedLifetimeCount=ua.UInt32(lifetime),
+            RequestedMaxKeepAliveCount=ua.UInt32(keep_alive),
+            MaxNotificationsPerPublish=ua.UInt32(MAX_NOTIFICATIONS),
+            PublishingEnabled=True,
+        )
+        with decoding():
+            async with asyncio.timeout(self._timeout):
+                result = await self._client.uaclient.create_subscription(parameters, self._take)
+            self._id = int(result.SubscriptionId)
+            self.revised = _revised(result)
+
+    def _keeps_silent_too_long(self) -> bool:
+        keep_alive, _ = _counts(self.revised.publishing)
+        return self.revised.keep_alive > (keep_alive + 0.5) * self.revised.publishing
+
+    async def _shorten_keep_alive(self) -> None:
+        """Asks for the keep-alive that fits the publishing interval that was granted, which is another than asked for.
+
+        Some servers answer a change with what they had: then a second subscription takes the place of the first. One
+        that grants neither is watched by what it said at first.
+        """
+        first, publishing = self._id, self.revised.publishing
+        keep_alive, lifetime = _counts(publishing)
+        parameters = ua.ModifySubscriptionParameters(
+            SubscriptionId=ua.UInt32(first),
+            RequestedPublishingInterval=publishing * 1000,
+            RequestedLifetimeCount=ua.UInt32(lifetime),
+            RequestedMaxKeepAliveCount=ua.UInt32(keep_alive),
+            MaxNotificationsPerPublish=ua.UInt32(MAX_NOTIFICATIONS),
+        )
+        try:
+            with decoding():
+                async with asyncio.timeout(self._timeout):
+                    self.revised = _revised(await self._client.uaclient.update_subscription(parameters))
+            if self._keeps_silent_too_long():
+                await self._open(publishing)
+        except UaStatusCodeError as error:
+            log.debug("keep-alive not shortened", link=self._link, error=status_name(error.code))
+        if self._id != first:
+            await self._delete(first)
 
     async def _create_items(self, items: Sequence[Item], first: int) -> None:
         requests: list[ua.MonitoredItemCreateRequest] = []
@@ -168,19 +208,20 @@ class Subscription:
             TimestampsToReturn=ua.TimestampsToReturn.Both,
             ItemsToCreate=requests,
         )
-        async with asyncio.timeout(self._timeout):
-            results = await self._client.uaclient.create_monitored_items(parameters)
-        for item, result in zip(items, results, strict=True):
-            if not result.StatusCode.is_good():
-                name = status_name(result.StatusCode.value)
-                self.refused[name] = self.refused.get(name, 0) + 1
-                item.forget(monitored=False, grace=0.0)
-                continue
-            sampling = result.RevisedSamplingInterval / 1000
-            item.grace = self._grace(sampling)
-            self.slowest_sampling = max(self.slowest_sampling, sampling)
-            queue = int(result.RevisedQueueSize)
-            self.shortest_queue = min(self.shortest_queue or queue, queue)
+        with decoding():
+            async with asyncio.timeout(self._timeout):
+                results = await self._client.uaclient.create_monitored_items(parameters)
+            for item, result in zip(items, results, strict=True):
+                if not result.StatusCode.is_good():
+                    name = status_name(result.StatusCode.value)
+                    self.refused[name] = self.refused.get(name, 0) + 1
+                    item.forget(monitored=False, grace=0.0)
+                    continue
+                sampling = _seconds(result.RevisedSamplingInterval)
+                item.grace = self._grace(sampling)
+                self.slowest_sampling = max(self.slowest_sampling, sampling)
+                queue = int(result.RevisedQueueSize)
+                self.shortest_queue = min(self.shortest_queue or queue, queue)
 
     def _grace(self, sampling: float) -> float:
         """How long a change may be on its way: until it is sampled, until it is sent, and until it is here."""
@@ -197,24 +238,30 @@ class Subscription:
         if self._broken_at is None:
             self._broken_at = self.last_message
 
-    async def resume(self) -> None:
-        """Takes the subscription up again after a reconnect. Raises ``UaError`` when the server has it no more.
+    async def take_over(self) -> None:
+        """Asks the server for the subscription after a reconnect. Raises ``UaError`` when the server has it no more.
 
-        In the session it was made in nothing needs to be done; to a new one it is transferred. What was sent
-        meanwhile is found by the sequence number of the next message. Until ``resumed`` all that comes counts as
-        measured when the connection broke.
+        In the session it was made in nothing needs to be done; to a new one it is transferred.
         """
-        self.spoke.clear()
-        self._released.set()
         token = self._session.authentication_token
         if token != self._token:
             parameters = ua.TransferSubscriptionsParameters(
                 SubscriptionIds=[ua.UInt32(self._id)], SendInitialValues=False
             )
-            async with asyncio.timeout(self._timeout):
-                [result] = await self._session.transfer_subscriptions(parameters)
-            result.StatusCode.check()
+            with decoding():
+                async with asyncio.timeout(self._timeout):
+                    [result] = await self._session.transfer_subscriptions(parameters)
+                result.StatusCode.check()
             self._token = token
+
+    async def resume(self) -> None:
+        """Takes messages again after a reconnect. Raises ``TimeoutError`` when none comes.
+
+        What was sent meanwhile is found by the sequence number of the next message. Until ``resumed`` all that comes
+        counts as measured when the connection broke.
+        """
+        self.spoke.clear()
+        self._released.set()
         self._session.ensure_publish_loop()
         # A keep-alive is due within its interval; a server that sends none holds a dead subscription.
         async with asyncio.timeout(self.revised.keep_alive + RESUME_S):
@@ -228,10 +275,15 @@ class Subscription:
         """Ends the subscription on the server, if it can still be told; what it still says is not heard."""
         self._deleted = True
         self._released.set()
+        if self._id:
+            await self._delete(self._id)
+
+    async def _delete(self, number: int) -> None:
         try:
-            async with asyncio.timeout(self._timeout):
-                await self._client.uaclient.delete_subscriptions([self._id])
-        except (OSError, TimeoutError, UaError) as error:
+            with decoding():
+                async with asyncio.timeout(self._timeout):
+                    await self._client.uaclient.delete_subscriptions([number])
+        except (LinkError, OSError, TimeoutError, UaError) as error:
             log.debug("subscription not ended in order", link=self._link, error=str(error))
 
     def details(self) -> dict[str, Any]:
@@ -261,7 +313,7 @@ class Subscription:
     async def _take(self, result: ua.PublishResult) -> None:
         """Takes one message. asyncua awaits this before it asks for the next one, and only logs what it raises."""
         await self._released.wait()
-        if self._deleted:
+        if self._deleted or result.SubscriptionId != self._id:
             return
         try:
             await self._take_message(result)
@@ -273,8 +325,9 @@ class Subscription:
         now = asyncio.get_running_loop().time()
         before = self.last_message if self._broken_at is None else self._broken_at
         self.last_message = now
-        message = result.NotificationMessage
-        number = int(message.SequenceNumber)
+        with decoding():
+            message = result.NotificationMessage
+            number, told = int(message.SequenceNumber), _told(message)
         if message.NotificationData:
             ahead = (number - self._expected) % SEQUENCE_RANGE
             if ahead == SEQUENCE_RANGE - 1:
@@ -283,7 +336,7 @@ class Subscription:
                 return
             await self._fill(ahead, before, now)
             self._expected = number % SEQUENCE_RANGE + 1
-            self._deliver(message, now if self._broken_at is None else self._broken_at)
+            self._deliver(told, now if self._broken_at is None else self._broken_at)
         elif number:
             # A keep-alive carries the number of the message to come (OPC 10000-4, 5.13.1.1).
             ahead = (number - self._expected) % SEQUENCE_RANGE
@@ -304,49 +357,81 @@ class Subscription:
             self._gaps.record("sequence", now, detail=f"the server counts anew, {self._expected} was due")
             return
         lost = missing
-        for message in await self._republished(min(missing, MAX_REPUBLISH)):
+        for told in await self._republished(min(missing, MAX_REPUBLISH)):
             lost -= 1
             self.republished += 1
-            self._deliver(message, before)
+            self._deliver(told, before)
         if lost:
             self._gaps.record("sequence", now, lost=lost, detail=f"from message {self._expected} on")
 
-    async def _republished(self, count: int) -> list[ua.NotificationMessage]:
+    async def _republished(self, count: int) -> list["_Told"]:
         """Those of the ``count`` next messages that the server can send again, within one time-out for all."""
-        messages: list[ua.NotificationMessage] = []
+        messages: list[_Told] = []
         try:
             async with asyncio.timeout(self._timeout):
                 for ahead in range(count):
                     number = (self._expected - 1 + ahead) % SEQUENCE_RANGE + 1
                     try:
-                        message = await self._session.republish(self._id, number)
+                        with decoding():
+                            message = await self._session.republish(self._id, number)
+                            told = _told(message)
                     except BadMessageNotAvailable:
                         continue
                     # asyncua's server answers an empty message where others say that it is not available.
                     if message.NotificationData:
-                        messages.append(message)
+                        messages.append(told)
+        except MalformedAnswer:
+            raise
         except (OSError, TimeoutError, UaError) as error:
             log.debug("not republished", link=self._link, error=str(error))
         return messages
 
-    def _deliver(self, message: ua.NotificationMessage, received: float) -> None:
+    def _deliver(self, told: "_Told", received: float) -> None:
         changes: list[tuple[Item, ua.DataValue]] = []
         overflowed: list[Item] = []
-        by_handle = self._by_handle
-        for notification in message.NotificationData:
-            if isinstance(notification, ua.DataChangeNotification):
-                for one in notification.MonitoredItems:
-                    item = by_handle.get(one.ClientHandle)
-                    if item is None:
-                        continue
-                    changes.append((item, one.Value))
-                    if reading.status_of(one.Value) & reading.OVERFLOW == reading.OVERFLOW:
-                        overflowed.append(item)
-            elif isinstance(notification, ua.StatusChangeNotification):
-                self.ended = status_name(notification.Status.value)
+        for handle, data in told.values:
+            item = self._by_handle.get(handle)
+            if item is None:
+                continue
+            changes.append((item, data))
+            if reading.status_of(data) & reading.OVERFLOW == reading.OVERFLOW:
+                overflowed.append(item)
+        self.ended = told.ended or self.ended
         if changes:
             self._items.tell(changes, received)
             self._heard({item.signal.device for item, _ in changes})
         if overflowed:
             now = asyncio.get_running_loop().time()
             self._gaps.record("overflow", now, [item.signal for item in overflowed])
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What one message says: values by the handle of their item, and why the subscription ends if it does."""
+
+    values: list[tuple[int, ua.DataValue]]
+    ended: str
+
+
+def _told(message: ua.NotificationMessage) -> _Told:
+    values: list[tuple[int, ua.DataValue]] = []
+    ended = ""
+    for notification in message.NotificationData or ():
+        if isinstance(notification, ua.DataChangeNotification):
+            values += [(int(one.ClientHandle), one.Value) for one in notification.MonitoredItems or ()]
+        elif isinstance(notification, ua.StatusChangeNotification):
+            ended = status_name(notification.Status.value)
+    return _Told(values, ended)
+
+
+def _revised(result: ua.CreateSubscriptionResult | ua.ModifySubscriptionResult) -> Revised:
+    interval = _seconds(result.RevisedPublishingInterval)
+    if not 0 < interval <= MAX_REVISED_S:
+        raise ValueError(f"a publishing interval of {interval:g} s")
+    return Revised(interval, interval * result.RevisedMaxKeepAliveCount, interval * result.RevisedLifetimeCount)
+
+
+def _seconds(milliseconds: float) -> float:
+    if not math.isfinite(milliseconds):
+        raise ValueError(f"an interval of {milliseconds} ms")
+    return milliseconds / 1000

@@ -16,14 +16,14 @@ from asyncua.client.client import Client
 from asyncua.common.node import Node
 from asyncua.common.ua_utils import data_type_to_variant_type
 from asyncua.ua.attribute_ids import AttributeIds
-from asyncua.ua.uaerrors import UaError
+from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from config.errors import LinkError
 from config.sample import Value
 from config.signals import Signal
 from drivers.opcua import reading
 from drivers.opcua.connection import Connection
-from drivers.opcua.errors import explained, status_name
+from drivers.opcua.errors import decoding, explained, status_name
 from drivers.opcua.items import Item, Items
 from drivers.port import WriteResult
 
@@ -31,6 +31,9 @@ READ_BACK_AFTER_S: Final = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
 """Waits before each look at what was written: a PLC shows it after its next cycle."""
 WRITE_BIT: Final = 0x02
 """CurrentWrite in AccessLevel and UserAccessLevel (OPC 10000-3, 8.57)."""
+FLOAT_ROUNDING: Final = 1e-6
+"""By how much a value may change on its way through a Float of seven digits."""
+DOUBLE_ROUNDING: Final = 1e-15
 _INTEGERS: Final = {
     ua.VariantType.SByte: (-(2**7), 2**7 - 1),
     ua.VariantType.Byte: (0, 2**8 - 1),
@@ -71,12 +74,8 @@ class Writer:
     async def prepare(self, connection: Connection) -> None:
         """Reads type and access of the writable nodes. Raises what asyncua raises."""
         writable = [item for item in self._items.all if item.signal.writable]
-        self._targets = {}
-        step = max(connection.nodes_per_read // len(_ATTRIBUTES), 1)
-        for start in range(0, len(writable), step):
-            batch = writable[start : start + step]
-            targets = await self._read_targets(connection, batch)
-            self._targets |= {item.signal.index: target for item, target in zip(batch, targets, strict=True)}
+        targets = await self._read_targets(connection, writable)
+        self._targets = {item.signal.index: target for item, target in zip(writable, targets, strict=True)}
 
     async def write(self, connection: Connection, item: Item, value: Value) -> WriteResult:
         """Writes and reads back. Never raises: what went wrong stands in the result."""
@@ -106,7 +105,8 @@ class Writer:
         variant = ua.Variant(to_type(signal, value, kind), kind)
         # Many servers refuse a status or a time beside the value (BadWriteNotSupported).
         data = ua.DataValue(variant, None)
-        [status] = await connection.client.uaclient.write_attributes([item.node_id], [data], AttributeIds.Value)
+        with decoding():
+            [status] = await connection.client.uaclient.write_attributes([item.node_id], [data], AttributeIds.Value)
         name = status_name(status.value)
         self.statuses[signal.name] = name
         if not status.is_good():
@@ -137,17 +137,7 @@ class Writer:
         return kind
 
     async def _read_targets(self, connection: Connection, items: Sequence[Item]) -> list[Target]:
-        client = connection.client
-        parameters = ua.ReadParameters(
-            TimestampsToReturn=ua.TimestampsToReturn.Neither,
-            NodesToRead=[
-                ua.ReadValueId(NodeId=item.node_id, AttributeId=attribute)
-                for item in items
-                for attribute in _ATTRIBUTES
-            ],
-        )
-        async with asyncio.timeout(self._timeout):
-            values = await client.uaclient.read(parameters)
+        values = await connection.read([(item.node_id, attribute) for item in items for attribute in _ATTRIBUTES])
         targets: list[Target] = []
         for start in range(0, len(values), len(_ATTRIBUTES)):
             data_type, rank, access, user_access = (
@@ -157,7 +147,7 @@ class Writer:
             levels = [level for level in (access, user_access) if isinstance(level, int)]
             targets.append(
                 Target(
-                    await self._kind(client, data_type) if isinstance(data_type, ua.NodeId) else None,
+                    await self._kind(connection.client, data_type) if isinstance(data_type, ua.NodeId) else None,
                     isinstance(rank, int) and rank >= 0,
                     # A server that tells no level leaves it to the write itself.
                     all(level & WRITE_BIT for level in levels),
@@ -167,12 +157,13 @@ class Writer:
 
     async def _kind(self, client: Client, data_type: ua.NodeId) -> ua.VariantType | None:
         """The type of value that a data type stands for, looked up among its supertypes where it is no built-in one."""
-        try:
-            async with asyncio.timeout(self._timeout):
-                kind = await data_type_to_variant_type(Node(client.uaclient.session, data_type))
-        except (UaError, ValueError):
-            # A type of the server's own that leads to no built-in one: the value in place tells more.
-            return None
+        with decoding():
+            try:
+                async with asyncio.timeout(self._timeout):
+                    kind = await data_type_to_variant_type(Node(client.uaclient.session, data_type))
+            except (UaStatusCodeError, ValueError):
+                # A type of the server's own that leads to no built-in one: the value in place tells more.
+                return None
         return kind if kind is not ua.VariantType.Variant else None
 
 
@@ -212,11 +203,14 @@ def to_type(signal: Signal, value: Value, kind: ua.VariantType) -> Value:
 
 
 def equal(read: Value, written: Value, step: float) -> bool:
-    """True when what was read is what was written, as far as ``step`` can tell."""
+    """True when what was read is what was written, as far as ``step`` can tell; 0 for a node that holds floats."""
     if isinstance(read, bool) or isinstance(written, bool):
         return read is written
     if isinstance(read, int | float) and isinstance(written, int | float):
-        return math.isclose(read, written, rel_tol=1e-6, abs_tol=max(step / 2, 1e-9) * (1 + 1e-6))
+        if step:
+            # Half a step, and what the arithmetic of a Double leaves over.
+            return abs(read - written) <= step / 2 * (1 + 1e-6) + abs(written) * DOUBLE_ROUNDING
+        return math.isclose(read, written, rel_tol=FLOAT_ROUNDING, abs_tol=1e-9)
     return read == written
 
 

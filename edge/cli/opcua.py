@@ -15,7 +15,7 @@ from edge.cli.printed import print_json, say
 if TYPE_CHECKING:
     from config.site import OpcUaLink
     from drivers.opcua.browse import Found
-    from drivers.opcua.trust import Entry
+    from drivers.opcua.pki_files import Entry
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 trust_app = typer.Typer(help="Which servers this box trusts, and what it shows to them.", rich_markup_mode=None)
@@ -80,14 +80,25 @@ def trust(context: typer.Context, state: State = DEFAULT_STATE, as_json: Json = 
     if context.invoked_subcommand is not None:
         return
     known = TrustList(state / "pki")
-    lists = {"trusted": known.trusted(), "rejected": known.rejected()}
+    contents = known.contents()
+    lists = {"trusted": contents.certificates, "rejected": known.rejected()}
     if as_json:
-        print_json({"ok": True} | {name: [entry.to_json() for entry in entries] for name, entries in lists.items()})
+        shown: dict[str, Any] = {name: [entry.to_json() for entry in entries] for name, entries in lists.items()}
+        shown["revocation_lists"] = [one.to_json() for one in contents.lists]
+        print_json({"ok": True} | shown | {"problems": contents.problems()})
         return
     for name, entries in lists.items():
         say(f"{name}: {len(entries) or 'none'}")
         for entry in entries:
             say(f"  {_entry(entry)}")
+    if contents.lists:
+        say(f"revocation lists: {len(contents.lists)}")
+        for one in contents.lists:
+            due = one.crl.next_update_utc
+            until = f"next on {due:%Y-%m-%d}" if due is not None else "no next one promised"
+            say(f"  {one.path.name}  {one.issuer}  {len(one.crl)} revoked, {until}")
+    for problem in contents.problems():
+        say(f"problem: {problem}")
 
 
 @trust_app.command()
@@ -128,7 +139,11 @@ def show(
 
     _only_own(whose)
     pki = state / "pki"
-    if site is None and not (pki / "own" / CERTIFICATE).exists():
+    try:
+        made = (pki / "own" / CERTIFICATE).exists()
+    except OSError as error:
+        raise LinkError(f"{error.filename}: {error.strerror}") from error
+    if site is None and not made:
         raise LinkError(
             f"there is no certificate under {pki / 'own'} yet: the controller makes it when it first connects, or give"
             " --site SITE to make it now"
@@ -233,6 +248,8 @@ async def _browse(link: "OpcUaLink", site_id: str, pki: Path, node: str, depth: 
 def _lines(found: "Found", level: int, values: bool) -> list[str]:
     import yaml
 
+    from drivers.opcua.errors import printable
+
     indent = "  " * level
     if found.variable:
         place = yaml.safe_dump(
@@ -245,12 +262,12 @@ def _lines(found: "Found", level: int, values: bool) -> list[str]:
         access = "read and write" if found.writable else "read" if found.readable else "no access"
         shape = "array of " if found.array else ""
         measured = f", {found.unit}" if found.unit else ""
-        line = f"{indent}{found.name}: {place}  # {shape}{found.data_type}{measured}, {access}"
+        line = f"{indent}{printable(found.name)}: {place}  # {shape}{printable(found.data_type + measured)}, {access}"
         if values:
             good = found.status.startswith("Good ")
             line += f", {_shortened(found.value)}" if good else f", {found.status}"
     else:
-        line = f"{indent}{found.name}/  # nsu={found.namespace};{found.node}"
+        line = indent + printable(f"{found.name}/  # nsu={found.namespace};{found.node}")
     lines = [line]
     for child in found.children:
         lines += _lines(child, level + 1, values)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from config.errors import ConfigError, Problem
 from config.load import MAX_FILE_BYTES, load_profile, load_site
@@ -483,3 +484,39 @@ def test_several_requests_at_a_time_are_refused_where_replies_cannot_be_told_apa
     text = FILL_STATION.replace("host: 192.168.7.10,", f"host: 192.168.7.10, in_flight: 2, {more},")
     with pytest.raises(ConfigError, match=why):
         load_site(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("fields", "watchdog", "found"),
+    [
+        ({"level": {"poll": "1 min"}}, {"timeout": "10 s"}, "60 s"),
+        ({"level": {"poll": "1 min"}, "flow": {"poll": "3 s"}}, {"timeout": "10 s"}, ""),
+        (
+            {"level": {"poll": "1 min"}, "beat": {"poll": "1 min", "writable": True}},
+            {"timeout": "10 s", "heartbeat": {"signal": "beat", "period": "2 s"}},
+            "",
+        ),
+        (
+            {"level": {}, "beat": {"writable": True}},
+            {"timeout": "10 s", "heartbeat": {"signal": "beat", "period": "5 s"}},
+            "5 s",
+        ),
+    ],
+)
+def test_the_longest_silence_that_a_watchdog_sees_is_that_of_what_is_really_asked(
+    tmp_path: Path, fields: dict[str, dict[str, object]], watchdog: dict[str, object], found: str
+) -> None:
+    signals = {name: {"table": "holding", "address": i} | more for i, (name, more) in enumerate(fields.items())}
+    profile = {"protocol": "modbus", "watchdog": watchdog, "signals": signals}
+    site = {
+        "site": {"id": "bench"},
+        "links": {"bus": {"type": "modbus-tcp", "host": "10.0.0.1"}},
+        "devices": {"D": {"link": "bus", "unit": 1, "poll": "1 s", "profile": profile}},
+    }
+    path = written(tmp_path, yaml.safe_dump(site))
+    if not found:
+        load_site(path)
+        return
+    [problem] = problems_of(path)
+    assert found in problem.found
+    assert "at most 3.33333 s" in problem.expected

@@ -9,6 +9,7 @@ from typing import Any
 
 from asyncua import ua
 from asyncua.common.callback import CallbackType
+from asyncua.common.utils import ServiceError
 from asyncua.server.internal_subscription import InternalSubscription
 from asyncua.server.server import Server
 from asyncua.ua.attribute_ids import AttributeIds
@@ -40,6 +41,8 @@ class Plc:
         self.server = Server()
         self.nodes: dict[str, Any] = {}
         self._held: set[ua.NodeId] = set()
+        self.most_nodes_per_read = 0
+        """0: as many as are asked for. More are refused, and not announced."""
 
     async def start(self) -> None:
         await self.server.init()
@@ -91,6 +94,7 @@ class Plc:
     async def restore(self) -> None:
         """Everything as it was at the start; what the last test disturbed is forgotten."""
         self.hold_reads()
+        self.most_nodes_per_read = 0
         service = self.server.iserver.subscription_service
         await service.delete_subscriptions(list(service.subscriptions))
         for name, (_, value, kind) in NODES.items():
@@ -160,6 +164,8 @@ class Plc:
         self._held = {self.nodes[name].nodeid for name in names}
 
     async def _before_read(self, event: Any, _: Any) -> None:
+        if 0 < self.most_nodes_per_read < len(event.request_params.NodesToRead):
+            raise ServiceError(StatusCodes.BadTooManyOperations)
         while any(item.NodeId in self._held for item in event.request_params.NodesToRead):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 

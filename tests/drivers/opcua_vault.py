@@ -1,7 +1,8 @@
 """A server that wants to be spoken with in secret, and certificates of every kind to speak with it."""
 
+import ipaddress
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,8 +45,13 @@ def make_certificate(
     days: tuple[float, float] = (-1.0, 365.0),
     authority: bool = False,
     issuer: tuple[x509.Certificate, rsa.RSAPrivateKey] | None = None,
+    hosts: Sequence[str] | None = None,
+    usage: x509.ObjectIdentifier | None = None,
 ) -> x509.Certificate:
-    """A certificate, self-signed unless there is an ``issuer``; ``days`` from now: from and until when it is valid."""
+    """A certificate, self-signed unless there is an ``issuer``; ``days`` from now: from and until when it is valid.
+
+    ``hosts``: names and addresses that it is made out to, by default this box where there is a ``uri``.
+    """
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
     builder = (
@@ -58,10 +64,22 @@ def make_certificate(
         .not_valid_after(now + timedelta(days=days[1]))
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
     )
-    if uri is not None:
-        names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri), x509.DNSName(socket.gethostname())]
+    if usage is not None:
+        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri)] if uri is not None else []
+    if hosts is None:
+        hosts = [socket.gethostname()] if uri is not None else []
+    names += [_host(host) for host in hosts]
+    if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return builder.sign(issuer[1] if issuer else key, hashes.SHA256())
+
+
+def _host(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def der(certificate: x509.Certificate) -> bytes:

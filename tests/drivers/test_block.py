@@ -15,7 +15,7 @@ from config.profile import ModbusProfile
 from config.sample import Quality, Reason, Sample, quality_of
 from config.signals import signal_table
 from config.site import Site
-from drivers.modbus.block import Block, whole_parts
+from drivers.modbus.block import Block, torn_totals
 from drivers.modbus.decoder import Around, modbus
 from drivers.modbus.parameters import Parameters
 from drivers.modbus.plan import DevicePlan
@@ -253,14 +253,20 @@ def test_a_sentinel_of_the_whole_number_is_one_although_a_fraction_is_added() ->
 @pytest.mark.parametrize("latched", [True, False])
 def test_only_totals_whose_parts_do_not_change_at_once_are_watched_for_tearing(latched: bool) -> None:
     device = Device({"total": {**TOTAL["total"], "fraction": {"address": 2, "latched": latched}}})
-    assert (whole_parts(device.signals, device.around) is None) is latched
+    assert (torn_totals(device.signals, device.around) is None) is latched
 
 
-def test_the_whole_number_and_the_total_are_looked_at_for_tearing() -> None:
+def test_a_total_that_may_be_torn_is_looked_at_as_a_whole_and_by_its_larger_part() -> None:
     device = Device(TOTAL)
-    read = whole_parts(device.signals, device.around)
-    assert read is not None
-    assert read(bytes.fromhex("00000005 3F000000")) == (5, 5.5)
+    torn = torn_totals(device.signals, device.around)
+    assert torn is not None
+    assert torn.read(bytes.fromhex("00000005 3F000000")) == (5.5,)
+    assert torn.units == (1.0,)
+    hundreds = {"address": 0, "type": "uint16", "scale": 100}
+    device = Device({"total": {"table": "holding", "address": 1, "type": "float32", "carry": hundreds}})
+    torn = torn_totals(device.signals, device.around)
+    assert torn is not None
+    assert torn.units == (100.0,)
 
 
 # -- quality --------------------------------------------------------------------------------------------------------
@@ -421,7 +427,55 @@ def test_no_bytes_make_the_decoder_of_a_shipped_profile_fail(name: str) -> None:
             for sample in samples:
                 assert (sample.value is None) is (sample.quality is Quality.BAD)
                 assert not isinstance(sample.value, float) or math.isfinite(sample.value)
-            if read.whole_parts is not None:
-                read.whole_parts(data[: read.data_bytes])
+            if read.torn is not None:
+                read.torn.read(data[: read.data_bytes])
 
     decode()
+
+
+# -- texts, times and codes are bound as numbers are ----------------------------------------------------------------
+
+STATUS: dict[str, object] = {"signal": "status", "codes": {0: "ok", 2: "maintenance"}}
+BOUND: Fields = {
+    "text": {
+        "table": "holding",
+        "address": 0,
+        "type": "string",
+        "length": 2,
+        "quality_from": STATUS,
+        "time_from": "when",
+    },
+    "when": {"table": "holding", "address": 2, "type": "unix-time", "quality_from": STATUS},
+    "status": {"table": "holding", "address": 4},
+    "mode": {"table": "holding", "address": 5, "enum": {0: "stop", 1: "run"}, "time_from": "when"},
+    "on": {"table": "holding", "address": 5, "switch": {"on": 1, "off": 0}, "time_from": "when"},
+    "bit": {"table": "holding", "address": 5, "type": "bool", "bit": 0, "time_from": "when"},
+    "number": {"table": "holding", "address": 5, "time_from": "when"},
+}
+WHEN_S = 1_700_000_000
+
+
+def bound(status: int, when: int = WHEN_S) -> dict[str, Sample]:
+    return Device(BOUND).read(b"ABCD" + struct.pack(">IHH", when, status, 1))
+
+
+def test_a_text_and_a_time_have_the_quality_that_their_device_gives_them() -> None:
+    read = bound(0)
+    assert read["text"].value == "ABCD"
+    assert read["when"].value == WHEN_S
+    read = bound(2)
+    assert is_bad(read["text"], Reason.MAINTENANCE)
+    assert is_bad(read["when"], Reason.MAINTENANCE)
+
+
+@pytest.mark.parametrize("name", ["text", "mode", "on", "bit", "number"])
+def test_whatever_has_a_time_of_its_own_is_given_it_and_has_no_value_without(name: str) -> None:
+    good = bound(0)[name]
+    assert good.good
+    assert good.source_time == WHEN_S
+    assert bound(0, when=0)[name].value is None
+
+
+@pytest.mark.parametrize("name", ["mode", "on", "bit", "number"])
+def test_a_time_that_is_marked_bad_is_no_time_of_a_result(name: str) -> None:
+    assert is_bad(bound(2)[name], Reason.NOT_A_NUMBER)

@@ -3,8 +3,12 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from config.encoding import Table
+from config.errors import DeviceError
 from drivers.modbus.bus import ModbusBus
+from drivers.modbus.command import Ask
 from drivers.modbus.raw import Place
 from drivers.modbus.transaction import Outcome
 from tests.drivers.fault_devices import FaultServer, Replier, Request, fault_server
@@ -96,3 +100,14 @@ async def test_a_link_that_is_down_says_so_at_once(tmp_path: Path) -> None:
             result = await bus_of(drivers).ask(7, FIRST.ask)
         assert result.outcome is Outcome.LOST
         assert b"link bus is down" in result.pdu
+
+
+async def test_nothing_is_written_by_the_way_of_a_question(tmp_path: Path) -> None:
+    async with fault_server() as server:
+        loaded = site_of(tmp_path, {"bus": tcp_link(server.port)}, {"D-1": device("bus", 1)})
+        async with driving(loaded) as drivers:
+            await drivers.readings.more("D-1.level")
+            with pytest.raises(DeviceError, match="function 06 is no read"):
+                bus_of(drivers).ask(1, Ask(bytes.fromhex("06 0063 0007"), b"\x06", 5))
+            await drivers.readings.more("D-1.level")
+    assert (1, 0x63) not in server.devices.registers

@@ -315,6 +315,24 @@ def test_what_scaling_makes_infinite_is_refused(kind: Encoding) -> None:
         encode(writable(kind, scale=0.01), 1e308)
 
 
+def test_what_is_outside_the_range_is_not_written() -> None:
+    signal = writable(Encoding.UINT16, scale=0.1, unit="L/s", range=[0, 100])
+    assert encode(signal, 360.0) == (1000).to_bytes(2, "big")
+    for value in (360.1, -0.1, 18_000.0):
+        with pytest.raises(DeviceError, match=r"outside its range, 0 to 100 L/s"):
+            encode(signal, value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "invalid", "value"),
+    [(Encoding.UINT16, [65535], 65535.0), (Encoding.FLOAT32, [-99.9], -99.9), (Encoding.UINT16, [-1, 9], 9.2)],
+)
+def test_what_means_no_value_is_not_written(kind: Encoding, invalid: list[float], value: float) -> None:
+    with pytest.raises(DeviceError, match="means 'no value'"):
+        encode(writable(kind, invalid=invalid), value)
+    encode(writable(kind, invalid=invalid), 5)
+
+
 def _or_refused(write: Callable[[], bytes]) -> bytes:
     try:
         return write()

@@ -432,7 +432,7 @@ def test_a_pulse_goes_on_and_off_again() -> None:
     assert device.write("reset", True).ok
     assert device.asked == [fc06(5, 1), fc06(5, 0)]
     assert device.pauses == [0.3]
-    assert not device.commands.has_start_up
+    assert not device.commands.standing
     device.asked.clear()
     assert device.write("reset", False).ok
     assert device.asked == [fc06(5, 0)]
@@ -467,7 +467,7 @@ def test_a_handshake_that_is_not_seen_is_taken_back_all_the_same() -> None:
     device = bench(HANDSHAKE)
     assert device.write("start", True).detail == "D.seen did not become on within 1 s"
     assert device.get(5) == 0
-    assert not device.commands.has_start_up
+    assert not device.commands.standing
 
 
 @pytest.mark.parametrize("kind", ["edge", "handshake"])
@@ -517,7 +517,92 @@ def test_a_pulse_that_was_refused_leaves_nothing_to_take_back() -> None:
     device.answer = lambda pdu: b"\x86\x04"
     assert not device.write("start", True).ok
     assert device.functions == [6]
-    assert not device.commands.has_start_up
+    assert not device.commands.standing
+
+
+@pytest.mark.parametrize("off", [TIMED_OUT, b"\x86\x04"])
+def test_a_pulse_whose_off_is_not_taken_still_stands(off: Result | bytes) -> None:
+    device = bench({"start": switch("edge")})
+    device.answer = lambda pdu: off if pdu == fc06(5, 0) else None
+    assert not device.write("start", True).ok
+    assert device.commands.standing
+    device.answer = lambda pdu: None
+    assert device.play(device.commands.take_back(device.signals["start"].index)).ok
+    assert device.get(5) == 0
+    assert not device.commands.standing
+
+
+@pytest.mark.parametrize("said", [TIMED_OUT, b"\x86\x0a", b"\x86\x0b", Result(Outcome.MALFORMED, b"\x06", 0.0, 0.0)])
+def test_a_pulse_is_taken_back_at_once_when_its_on_may_have_been_taken(said: Result | bytes) -> None:
+    device = bench({"start": switch("edge")})
+    device.set(5, 1)
+    device.answer = lambda pdu: said if pdu == fc06(5, 1) else None
+    assert not device.write("start", True).ok
+    assert device.get(5) == 0
+
+
+def test_a_second_press_that_is_not_allowed_ends_the_first() -> None:
+    device = bench(
+        {"start": switch("edge", require={"remote": True}), "remote": {"table": "coil", "address": 9, "type": "bool"}}
+    )
+    device.device.coils.add((UNIT, 9))
+    first = device.commands.write(device.signals["start"].index, True)
+    next(first)
+    ask = first.send(Result(Outcome.REPLY, b"\x01\x01\x01", 0.0, 0.0))
+    assert isinstance(ask, Ask)
+    first.send(Result(Outcome.REPLY, ask.pdu, 0.0, 0.0))
+    first.close()
+    device.set(5, 1)
+    device.device.coils.discard((UNIT, 9))
+    assert "D.remote is off" in device.write("start", True).detail
+    assert device.get(5) == 0
+
+
+@pytest.mark.parametrize("kind", ["edge", "handshake"])
+def test_a_pulse_that_an_earlier_run_left_standing_is_taken_back_at_the_start(kind: str) -> None:
+    device = bench(HANDSHAKE if kind == "handshake" else {"start": switch("edge")})
+    device.set(5, 1)
+    assert device.play(device.commands.start_up()).ok
+    assert device.get(5) == 0
+    device.asked.clear()
+    assert device.play(device.commands.start_up()).ok
+    assert device.asked == [], "once is enough"
+
+
+def test_the_time_of_a_feedback_is_the_clocks_not_that_of_the_pauses() -> None:
+    """Each look takes three seconds on a slow bus."""
+    device = bench(
+        {
+            "open": switch(confirm={"signal": "opened", "within": "8 s"}),
+            "opened": {"table": "coil", "address": 7, "type": "bool"},
+        }
+    )
+
+    def slow(pdu: bytes) -> None:
+        device.now += 3.0
+
+    device.answer = slow
+    assert device.write("open", True).ok
+    assert [name for name, _ in device.effects] == ["open"]
+    assert device.functions.count(1) == 2, "the looks ended 7 s and 11 s after the write"
+
+
+@pytest.mark.parametrize(
+    ("pdu", "allowed"),
+    [
+        (fc06(5, 8), False),
+        (fc16(5, 8), False),
+        (struct.pack(">BHHH", 22, 5, 0xFFF7, 8), True),
+        (struct.pack(">BHHH", 22, 5, 0xFFF3, 8), False),
+    ],
+)
+def test_a_raw_write_leaves_the_bits_alone_that_the_profile_does_not_list(pdu: bytes, allowed: bool) -> None:
+    device = bench({"on": bit(3)})
+    if allowed:
+        device.commands.raw(pdu)
+    else:
+        with pytest.raises(DeviceError, match="only the bits 0x0008"):
+            device.commands.raw(pdu)
 
 
 # -- what a device is told when it begins to answer, and actions ----------------------------------------------------

@@ -129,7 +129,7 @@ def test_a_display_hides_what_is_behind_its_last_digit() -> None:
     assert explained(25.3, displayed("25.0")) < explained(25.0, displayed("25.0"))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     encoding=st.sampled_from([Encoding.FLOAT32, Encoding.FLOAT64, Encoding.UINT32, Encoding.UINT16]),
     order=st.sampled_from(list(Order)),

@@ -105,6 +105,12 @@ def test_a_transaction_of_zero_among_several_requests_is_nobodys() -> None:
     assert framing.feed(mbap(transaction=8), {7: EXPECTED, 8: EXPECTED}) == [(8, REPLY)]
 
 
+def test_a_reply_with_neither_name_nor_unit_is_nobodys_even_where_any_unit_may_answer() -> None:
+    framing, anybody = TcpFraming(strict=False), {7: EXPECTED._replace(unit=None)}
+    assert framing.feed(mbap(transaction=0, unit=0), anybody) == []
+    assert framing.feed(mbap(transaction=0, unit=5), anybody) == [(7, REPLY)]
+
+
 def test_an_exception_answers_its_request() -> None:
     assert took(TcpFraming(), mbap(b"\x83\x02")) == b"\x83\x02"
 

@@ -83,7 +83,7 @@ def test_how_a_reading_moves(values: list[float], how: str) -> None:
     assert movement(values) == how
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.binary(min_size=2, max_size=40).filter(lambda data: len(data) % 2 == 0))
 def test_any_bytes_are_read_without_an_error_and_every_line_is_a_signal(data: bytes) -> None:
     found = interpretations(data, NOW)

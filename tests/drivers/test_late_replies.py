@@ -152,7 +152,7 @@ def laid_out(folder: Path, link: str, fields: Fields) -> LoadedSite:
     return site_of(folder, {"bus": LINKS[link] | settings}, devices)
 
 
-FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize("link", LINKS)

@@ -53,6 +53,19 @@ async def test_a_value_comes_in_the_canonical_unit_and_is_bad_alone_when_it_is_n
             await until(lambda: readings.is_bad(f"PLC.{name}", Reason.NOT_A_NUMBER))  # noqa: B023
 
 
+@MODES
+@pytest.mark.parametrize("most", [1, 3])
+async def test_a_server_that_reads_few_nodes_at_a_time_is_asked_for_no_more(
+    tmp_path: Path, server: Plc, mode: str, most: int
+) -> None:
+    server.most_nodes_per_read = most
+    async with driving(plc_site(tmp_path, server.port, mode, SHORT)) as drivers:
+        await until(lambda: drivers.readings.is_good("PLC.level", 2.5) and drivers.readings.is_good("PLC.run", False))
+        assert (await drivers.write("PLC.run", True)).ok
+        await until(lambda: "server_state" in drivers.details)
+        assert drivers.links["plc"].status().connects == 1
+
+
 async def test_a_missing_namespace_is_named(tmp_path: Path, server: Plc) -> None:
     elsewhere = {"other": {"namespace": "urn:test:elsewhere", "node": "i=1"}}
     async with driving(plc_site(tmp_path, server.port, extra=elsewhere)) as drivers:

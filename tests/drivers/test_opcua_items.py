@@ -1,24 +1,27 @@
 """Without a server: a status as quality, two tellings of one value, ages, gaps in bounded events, types to write."""
 
+import struct
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from asyncua import ua
+from asyncua.common.utils import NotEnoughData
 from asyncua.ua.status_codes import get_name_and_doc
+from asyncua.ua.uaerrors import BadTooManyOperations
 
 from config.errors import LinkError
 from config.profile import OpcUaSignal
 from config.sample import Quality, Reason, Sample, Value, opcua_status, quality_of
 from config.signals import Signal, signal_table
 from config.site import Site
-from drivers.opcua.errors import status_name
+from drivers.opcua.errors import MalformedAnswer, decoding, explained, status_name
 from drivers.opcua.gaps import EVENT_EVERY_S, MAX_NAMES, Gaps
 from drivers.opcua.items import Item, Items
 from drivers.opcua.reading import decoder, reason_of
 from drivers.opcua.subscription import queue_size
-from drivers.opcua.write import to_type
+from drivers.opcua.write import equal, to_type
 from drivers.port import LinkEvent, LinkStatus
 
 NOW = 1000.0
@@ -123,6 +126,12 @@ def test_the_severity_of_a_status_is_the_quality_and_its_code_the_reason(status:
         ("text", "ok", "ok"),
         ("text", ua.LocalizedText("清"), "清"),
         ("text", b"ab", None),
+        # asyncua gives bytes that are no UTF-8 as lone surrogates, which nothing further on can write down.
+        ("text", "清水池".encode("gbk").decode("utf-8", "surrogateescape"), None),
+        ("text", ua.LocalizedText("\udcc7"), None),
+        ("text", "\x1b[31mfilling", None),
+        ("text", "清水池\u3000一号", "清水池\u3000一号"),
+        ("text", "", ""),
         ("number", 3, 3.0),
         ("number", True, None),
         ("number", "3", None),
@@ -132,6 +141,30 @@ def test_the_severity_of_a_status_is_the_quality_and_its_code_the_reason(status:
 def test_a_value_of_another_type_is_none(kind: str, value: Any, expected: Value) -> None:
     [signal] = signals(level={"type": kind})
     assert decoder(signal)(data(value), NOW).value == expected
+
+
+def test_a_server_without_a_clock_gives_no_time() -> None:
+    """Its time stamp is 0, the year 1601, which has no place in a record that counts from 1970."""
+    [signal] = signals(level={})
+    assert decoder(signal)(data(5.0, at=1.0), NOW).source_time == 1.0
+    assert decoder(signal)(data(5.0, at=-11_644_473_600.0), NOW).source_time is None
+
+
+def test_what_is_no_answer_is_told_apart_from_a_refusal() -> None:
+    for raised, expected in (
+        (struct.error("unpack requires a buffer of 4 bytes"), MalformedAnswer),
+        (IndexError("list index out of range"), MalformedAnswer),
+        (NotEnoughData("request for 4, we have 0"), MalformedAnswer),
+        (BadTooManyOperations(), BadTooManyOperations),  # type: ignore[no-untyped-call]
+        (TimeoutError(), TimeoutError),
+        (ConnectionResetError(), ConnectionResetError),
+    ):
+        with pytest.raises(expected), decoding():
+            raise raised
+
+
+def test_a_servers_words_are_shown_with_what_cannot_be_printed_escaped() -> None:
+    assert explained(LinkError("no \udcc7\x1b[31m 清水池")) == "no \\udcc7\\x1b[31m 清水池"
 
 
 @pytest.mark.parametrize("reason", Reason)
@@ -234,6 +267,25 @@ def test_an_item_is_read_when_it_was_silent_for_two_fifths_of_its_time() -> None
     assert item.due(NOW + 1.0)
 
 
+def test_the_value_that_the_server_has_had_for_longest_is_shown_by_its_own_two_times_and_still_good() -> None:
+    """Most servers date a value when it last changed: an old time is no fault, and their clock may be wrong."""
+    shown = Shown()
+    items = Items(signals(level={}, flow={}, name={"type": "text"}), shown)
+    level, flow, name = items.all
+    assert items.oldest_source() is None
+    now: Any = datetime.fromtimestamp(17_200, UTC).replace(tzinfo=None)
+    hours_ago, soon = data(2.0, at=10_000.0), data(1.0, at=17_199.0)
+    for one in (hours_ago, soon):
+        one.ServerTimestamp = now
+    items.read([level], [hours_ago], NOW, NOW)
+    items.tell([(flow, soon), (name, data("x", at=1.0))], NOW)
+    assert items.oldest_source() == {"signal": "D.level", "age_s": 7200.0}
+    assert shown.samples[0].good
+    assert shown.samples[0].source_time == 10_000.0
+    items.lose(NOW + 1)
+    assert items.oldest_source() is None
+
+
 def test_what_is_not_confirmed_in_time_is_stale_once_and_good_again_when_it_is() -> None:
     items, item, shown = monitored()
     assert items.age(NOW + 2.9) == 0
@@ -317,6 +369,31 @@ def test_a_value_is_converted_to_the_type_of_the_node(
     converted = to_type(signal, value, kind)
     assert converted == raw
     assert type(converted) is type(raw)
+
+
+@pytest.mark.parametrize(
+    ("read", "written", "step", "same"),
+    [
+        (45.5, 45.54, 0.1, True),
+        (45.5, 45.56, 0.1, False),
+        (0.1 * 3, 0.3, 0.1, True),
+        # An order number or a counter that is one off is another one, however large.
+        (20_261_123, 20_261_124, 1.0, False),
+        (20_261_123, 20_261_123, 1.0, True),
+        (4_294_967_295 * 0.01, 42_949_672.95, 0.01, True),
+        (4_294_967_294 * 0.01, 42_949_672.95, 0.01, False),
+        # A Float holds seven digits.
+        (3.5999999046, 3.6, 0.0, True),
+        (3.6001, 3.6, 0.0, False),
+        (0.0, 0.0, 0.0, True),
+        (True, 1, 1.0, False),
+        ("auto", "auto", 0.0, True),
+    ],
+)
+def test_what_was_read_back_is_what_was_written_as_far_as_the_node_can_show_it(
+    read: Value, written: Value, step: float, same: bool
+) -> None:
+    assert equal(read, written, step) is same
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import shlex
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from drivers.opcua import certificate as certificates
 from drivers.opcua import session
 from drivers.opcua.certificate import own_certificate, thumbprint
 from drivers.opcua.trust import TrustList
-from tests.drivers.opcua_plc import plc_site
+from tests.drivers.flipping import LEVELS, Flipping, flipped, flipping
+from tests.drivers.opcua_plc import NODES, plc_site
 from tests.drivers.opcua_vault import (
     PASSWORD,
     USER,
@@ -193,6 +195,7 @@ async def test_the_user_of_the_password_file_is_let_in_and_no_other(tmp_path: Pa
     [
         (PASSWORD.encode(), 0o604, "may be read by everybody on this box: chmod o= "),
         (b"\n", 0o600, "is empty"),
+        ("密码".encode("gbk"), 0o600, "is not in UTF-8 (byte 1): save it as UTF-8"),
         (None, 0o600, "cannot be read: No such file or directory"),
     ],
 )
@@ -233,3 +236,25 @@ async def test_a_certificate_that_ends_soon_is_warned_of_and_one_that_has_ended_
     certificates.renew_own(pki)
     async with driving(site(tmp_path, server)) as drivers:
         await refused(drivers, "'penstock opcua trust renew own' makes a new one")
+
+
+async def test_on_a_signed_link_only_what_was_served_looks_good(
+    tmp_path: Path, server: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a signature nobody can tell a flipped bit of a number from another number."""
+    monkeypatch.setattr(session, "RECOVERY_S", 1.0)
+    trust(tmp_path, server.certificate)
+    signed = {"policy": "Aes256Sha256RsaPss", "mode": "sign"}
+    async with AsyncExitStack() as stack:
+        sites: list[tuple[LoadedSite, Flipping]] = []
+        for seed, mode in enumerate(("subscribe", "poll")):
+            way = await stack.enter_async_context(flipping(server.port, seed))
+            folder = tmp_path / mode
+            shutil.copytree(tmp_path / "pki", folder / "pki")
+            sites.append((plc_site(folder, way.port, mode, timeout="1 s", security=signed), way))
+        readers = await flipped(server, sites)
+    served = {f"PLC.{name}": {value} for name, (_, value, _) in NODES.items()}
+    served["PLC.level"] = {level * 0.01 for level in LEVELS}
+    for reader in readers:
+        for name, samples in reader.readings.of.items():
+            assert {sample.value for sample in samples if sample.good} <= served[name]

@@ -3,10 +3,12 @@
 import asyncio
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 from asyncua import ua
 from asyncua.client.client import Client
+from asyncua.common.utils import ServiceError
 from asyncua.server.internal_subscription import InternalSubscription
 from asyncua.ua.status_codes import StatusCodes
 
@@ -61,6 +63,71 @@ async def test_what_the_server_made_of_the_intervals_is_shown(tmp_path: Path, se
         assert shown["lifetime_s"] == pytest.approx(60)
         # More than the four samples of 50 ms that fit between two messages.
         assert shown["queue"] > 4
+
+
+def revising(server: Plc, monkeypatch: pytest.MonkeyPatch, changes: bool = False, keep_alive: int = 1) -> None:
+    """The server publishes each second at most and never says that it lives sooner than each ``keep_alive`` times.
+
+    ``changes``: whether it lets a subscription be changed, or answers with what it had.
+    """
+    service = server.server.iserver.subscription_service
+    create = service.create_subscription
+
+    async def create_slowly(params: ua.CreateSubscriptionParameters, *rest: Any, **more: Any) -> Any:
+        params.RequestedPublishingInterval = max(params.RequestedPublishingInterval, 1000.0)
+        return await create(params, *rest, **more)
+
+    def change(params: ua.ModifySubscriptionParameters) -> ua.ModifySubscriptionResult:
+        data = service.subscriptions[params.SubscriptionId].data
+        if changes:
+            data.RevisedMaxKeepAliveCount = max(params.RequestedMaxKeepAliveCount, keep_alive)
+            data.RevisedLifetimeCount = params.RequestedLifetimeCount
+        return ua.ModifySubscriptionResult(
+            RevisedPublishingInterval=data.RevisedPublishingInterval,
+            RevisedLifetimeCount=data.RevisedLifetimeCount,
+            RevisedMaxKeepAliveCount=data.RevisedMaxKeepAliveCount,
+        )
+
+    monkeypatch.setattr(service, "create_subscription", create_slowly)
+    monkeypatch.setattr(service, "modify_subscription", change)
+    monkeypatch.setattr(service, "_clamp_keep_alive_count", lambda requested: max(requested, keep_alive))
+
+
+@pytest.mark.parametrize("changes", [True, False])
+async def test_a_server_that_publishes_less_often_is_asked_for_a_keep_alive_that_fits(
+    tmp_path: Path, server: Plc, monkeypatch: pytest.MonkeyPatch, changes: bool
+) -> None:
+    revising(server, monkeypatch, changes)
+    async with driving(plc_site(tmp_path, server.port, signals=LONG)) as drivers:
+        await subscribed(drivers)
+        shown = drivers.details["subscription"]
+        assert (shown["publishing_s"], shown["keep_alive_s"]) == (1.0, 1.0)
+        assert shown["lifetime_s"] == pytest.approx(60)
+        assert len(server.subscriptions) == 1
+        await server.show("level", 260.0)
+        await until(lambda: drivers.readings.is_good("PLC.level", 2.6))
+        assert causes(drivers) == []
+
+
+async def test_after_a_cut_values_are_good_before_a_subscription_of_few_words_speaks(
+    tmp_path: Path, server: Plc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    revising(server, monkeypatch, keep_alive=20)
+    async with driving(plc_site(tmp_path, server.port, signals=LONG | {"level": {"stale_after": "0.3 s"}})) as drivers:
+        await subscribed(drivers)
+        assert drivers.details["subscription"]["keep_alive_s"] == 20.0
+        await server.show("setpoint", 1.0)
+        await until(lambda: drivers.readings.is_good("PLC.setpoint", 3.6))
+        [subscription] = server.subscriptions
+        server.fall_silent()
+        server.cut()
+        await until(lambda: all(was_bad(samples) for samples in drivers.readings.of.values()))
+        await until(lambda: all(samples[-1].good for samples in drivers.readings.of.values()), 2.0)
+        # Nor does it get old while the message is waited for.
+        await drivers.readings.more("PLC.level", 5)
+        assert drivers.readings.of["PLC.level"][-1].good
+        assert server.subscriptions == [subscription]
+        assert (await drivers.write("PLC.run", True)).ok
 
 
 async def test_a_lost_message_is_asked_for_again_and_counts_as_old(tmp_path: Path, server: Plc) -> None:
@@ -161,6 +228,43 @@ async def test_a_server_without_a_subscription_for_us_is_read_each_poll(tmp_path
             assert causes(drivers) == []
     finally:
         limits.max_subscriptions = most
+
+
+async def test_a_subscription_that_was_refused_half_made_is_not_left_on_the_server(
+    tmp_path: Path, server: Plc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[int] = []
+
+    async def refuse(params: ua.CreateMonitoredItemsParameters) -> None:
+        refused.append(len(params.ItemsToCreate))
+        raise ServiceError(StatusCodes.BadTooManyMonitoredItems)
+
+    monkeypatch.setattr(server.server.iserver.subscription_service, "create_monitored_items", refuse)
+    async with driving(plc_site(tmp_path, server.port)) as drivers:
+        await until(lambda: drivers.readings.is_good("PLC.level", 2.5))
+        assert "BadTooManyMonitoredItems" in drivers.details["subscription"]["refused"]
+        assert refused == [len(NODES)]
+        await until(lambda: server.subscriptions == [])
+
+
+async def test_a_subscription_whose_making_a_cut_broke_off_is_not_left_on_the_server(
+    tmp_path: Path, server: Plc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = server.server.iserver.subscription_service
+    create, began = service.create_monitored_items, list[InternalSubscription]()
+
+    async def cut(*rest: Any) -> Any:
+        if not began:
+            began.extend(server.subscriptions)
+            server.cut()
+        return await create(*rest)
+
+    monkeypatch.setattr(service, "create_monitored_items", cut)
+    async with driving(plc_site(tmp_path, server.port, signals=LONG)) as drivers:
+        await until(lambda: "stale_items" in drivers.details and drivers.readings.is_good("PLC.level", 2.5))
+        assert len(began) == 1
+        assert began[0] not in server.subscriptions
+        assert len(server.subscriptions) == 1
 
 
 async def test_a_server_whose_subscriptions_tell_nothing_is_read_each_poll(

@@ -2,8 +2,10 @@
 
 import asyncio
 import stat
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from asyncua import ua
@@ -11,14 +13,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from pydantic import ValidationError
 
 from config.errors import LinkError
 from config.site import OpcUaLink
 from drivers.opcua import certificate as certificates
 from drivers.opcua.certificate import own_certificate, renew_own, thumbprint, uris
-from drivers.opcua.security import _Validator
-from drivers.opcua.trust import MAX_REJECTED, TrustError, TrustList, first_certificate
+from drivers.opcua.certificate_watch import CertificateWatch
+from drivers.opcua.pki_files import TrustError
+from drivers.opcua.security import Protection, _Validator
+from drivers.opcua.trust import MAX_REJECTED, TrustList, UntrustedCertificate, first_certificate
+from drivers.port import LinkEvent
 from tests.drivers.opcua_vault import APPLICATION, der, make_certificate, make_key
 
 URL = "opc.tcp://plc:4840"
@@ -138,30 +144,187 @@ def test_a_short_key_is_refused_even_when_it_is_trusted(tmp_path: Path) -> None:
         trusting(tmp_path, certificate).check(certificate, URL)
 
 
-def _revocation(issuer: x509.Certificate, key: rsa.RSAPrivateKey, serial: int) -> bytes:
-    now = datetime.now(UTC)
-    revoked = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build()
-    builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.subject).last_update(now)
-    signed = builder.next_update(now + timedelta(days=1)).add_revoked_certificate(revoked).sign(key, hashes.SHA256())
-    return signed.public_bytes(Encoding.DER)
+@dataclass(frozen=True)
+class Plant:
+    """An authority of a plant."""
+
+    certificate: x509.Certificate
+    key: rsa.RSAPrivateKey
+
+    def issue(self, key: rsa.RSAPrivateKey, **what: Any) -> x509.Certificate:
+        """A certificate for the server at ``URL``, unless it says otherwise."""
+        made: dict[str, Any] = {"hosts": ["plc"], "usage": ExtendedKeyUsageOID.SERVER_AUTH}
+        return make_certificate(key, issuer=(self.certificate, self.key), **made | what)
+
+    def revoke(self, *certificates: x509.Certificate, days: float = 1.0, key: rsa.RSAPrivateKey | None = None) -> Any:
+        """A revocation list; the next one is due in ``days``, and ``key`` signs it instead of the authority's."""
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.certificate.subject)
+            .last_update(now - timedelta(days=30))
+            .next_update(now + timedelta(days=days))
+        )
+        for one in certificates:
+            revoked = x509.RevokedCertificateBuilder().serial_number(one.serial_number).revocation_date(now).build()
+            builder = builder.add_revoked_certificate(revoked)
+        return builder.sign(key or self.key, hashes.SHA256())
 
 
-def test_what_a_trusted_authority_issued_is_trusted_until_it_is_revoked(tmp_path: Path, key: rsa.RSAPrivateKey) -> None:
-    authority_key = make_key()
-    authority = make_certificate(authority_key, "plant authority", uri=None, authority=True)
-    server = make_certificate(key, issuer=(authority, authority_key))
-    trust = trusting(tmp_path, authority)
-    trust.check(server, URL)
+@pytest.fixture(scope="module")
+def plant() -> Plant:
+    key = make_key()
+    return Plant(make_certificate(key, "plant authority", uri=None, authority=True), key)
 
-    crl = tmp_path / "pki" / "trusted" / "plant.crl"
-    crl.write_bytes(_revocation(authority, key, server.serial_number))
-    trust.check(server, URL)  # a list that the authority did not sign says nothing
-    crl.write_bytes(_revocation(authority, authority_key, server.serial_number))
+
+def test_what_a_trusted_authority_issued_for_this_server_is_trusted(
+    tmp_path: Path, key: rsa.RSAPrivateKey, plant: Plant
+) -> None:
+    trust = trusting(tmp_path, plant.certificate)
+    trust.check(plant.issue(key), URL)
+    trust.check(plant.issue(key, hosts=["other", "PLC"]), URL)
+    trust.check(plant.issue(key, hosts=["192.168.7.20"]), "opc.tcp://192.168.7.20:4840/path")
+    trust.check(plant.issue(key, hosts=["fd00::20"]), "opc.tcp://[FD00:0::20]:4840")
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ({"uri": None}, "but names no application URI"),
+        ({"usage": None}, "but not for a server"),
+        ({"usage": ExtendedKeyUsageOID.CLIENT_AUTH}, "but not for a server"),
+        ({"hosts": ["printer"]}, r"but for another host \(printer\).* 'security.application_uri: urn:test:vault'"),
+        ({"hosts": []}, r"but for another host \(none\)"),
+    ],
+)
+def test_what_it_issued_for_another_purpose_is_not_but_a_person_may_trust_it_by_itself(
+    tmp_path: Path, key: rsa.RSAPrivateKey, plant: Plant, what: dict[str, Any], said: str
+) -> None:
+    trust = trusting(tmp_path, plant.certificate)
+    issued = plant.issue(key, **what)
+    with pytest.raises(UntrustedCertificate, match=f"was issued by plant authority, {said}"):
+        trust.check(issued, URL)
+    trust.add(thumbprint(issued))
+    trust.check(issued, URL)
+
+
+def test_a_server_that_the_site_knows_by_its_application_uri_may_have_another_host(
+    tmp_path: Path, key: rsa.RSAPrivateKey, plant: Plant
+) -> None:
+    trust = trusting(tmp_path, plant.certificate)
+    elsewhere = plant.issue(key, hosts=["other"])
+    trust.check(elsewhere, URL, APPLICATION)
+    with pytest.raises(LinkError, match="is not that of urn:another"):
+        trust.check(elsewhere, URL, "urn:another")
+    with pytest.raises(UntrustedCertificate, match="but not for a server"):
+        trust.check(plant.issue(key, hosts=["other"], usage=None), URL, APPLICATION)
+
+
+@pytest.mark.parametrize("name", ["plant.crl", "plant.CRL", "plant.crl.pem", "list"])
+@pytest.mark.parametrize("form", [Encoding.DER, Encoding.PEM])
+def test_a_revocation_list_is_known_by_its_content(
+    tmp_path: Path, key: rsa.RSAPrivateKey, plant: Plant, name: str, form: Encoding
+) -> None:
+    trust = trusting(tmp_path, plant.certificate)
+    server = plant.issue(key)
+    (tmp_path / "pki" / "trusted" / name).write_bytes(plant.revoke(server).public_bytes(form))
     with pytest.raises(LinkError, match="was revoked by plant authority"):
         trust.check(server, URL)
-    crl.write_bytes(b"damaged")
-    with pytest.raises(LinkError, match="is no revocation list"):
+    trust.check(plant.issue(key), URL)
+    assert trust.contents().problems() == []
+
+
+def test_a_list_may_stand_in_one_file_with_its_authority(tmp_path: Path, key: rsa.RSAPrivateKey, plant: Plant) -> None:
+    trust, server = trusting(tmp_path), plant.issue(key)
+    (tmp_path / "pki" / "trusted").mkdir(parents=True)
+    bundle = plant.certificate.public_bytes(Encoding.PEM) + plant.revoke(server).public_bytes(Encoding.PEM)
+    (tmp_path / "pki" / "trusted" / "plant.pem").write_bytes(b"Plant authority:\n" + bundle)
+    trust.check(plant.issue(key), URL)
+    with pytest.raises(LinkError, match="was revoked by plant authority"):
         trust.check(server, URL)
+
+
+def test_what_was_revoked_is_refused_though_a_person_trusted_it_by_itself(
+    tmp_path: Path, key: rsa.RSAPrivateKey, plant: Plant
+) -> None:
+    server = plant.issue(key)
+    trust = trusting(tmp_path, plant.certificate, server)
+    trust.check(server, URL)
+    (tmp_path / "pki" / "trusted" / "plant.crl").write_bytes(plant.revoke(server).public_bytes(Encoding.DER))
+    with pytest.raises(LinkError, match="was revoked by plant authority"):
+        trust.check(server, URL)
+
+
+def test_an_authority_that_the_one_above_it_revoked_vouches_for_nobody(
+    tmp_path: Path, key: rsa.RSAPrivateKey, plant: Plant
+) -> None:
+    below_key = make_key()
+    issuer = (plant.certificate, plant.key)
+    below = Plant(make_certificate(below_key, "line 1", uri=None, authority=True, issuer=issuer), below_key)
+    server = below.issue(key)
+    trust = trusting(tmp_path, plant.certificate, below.certificate)
+    trust.check(server, URL)
+    crl = plant.revoke(below.certificate)
+    (tmp_path / "pki" / "trusted" / "plant.crl").write_bytes(crl.public_bytes(Encoding.DER))
+    with pytest.raises(LinkError, match="the authority line 1 was revoked by plant authority"):
+        trust.check(server, URL)
+
+
+def test_a_list_that_the_authority_did_not_sign_revokes_nothing_and_is_told_of(
+    tmp_path: Path, key: rsa.RSAPrivateKey, plant: Plant
+) -> None:
+    trust, server = trusting(tmp_path, plant.certificate), plant.issue(key)
+    crl = plant.revoke(server, key=key)
+    (tmp_path / "pki" / "trusted" / "plant.crl").write_bytes(crl.public_bytes(Encoding.DER))
+    trust.check(server, URL)
+    [problem] = trust.contents().problems()
+    assert problem.endswith(
+        "plant.crl: signed by no authority that is trusted (plant authority), so it revokes nothing"
+    )
+
+
+def test_an_overdue_list_still_counts_and_is_told_of(
+    tmp_path: Path, key: rsa.RSAPrivateKey, plant: Plant, own_pki: Path
+) -> None:
+    """OPC 10000-6, E.6 leaves it to the client: a forgotten file must not stop a plant, nor go unnoticed."""
+    trust, revoked = trusting(tmp_path, plant.certificate), plant.issue(key)
+    crl = plant.revoke(revoked, days=-3)
+    (tmp_path / "pki" / "trusted" / "plant.crl").write_bytes(crl.public_bytes(Encoding.DER))
+    trust.check(plant.issue(key), URL)
+    with pytest.raises(LinkError, match="was revoked by plant authority"):
+        trust.check(revoked, URL)
+    [problem] = trust.contents().problems()
+    assert "plant.crl: plant authority has a newer list since 20" in problem
+
+    events: list[LinkEvent] = []
+    link = OpcUaLink.model_validate({"type": "opcua", "url": URL, "security": {"policy": "Basic256Sha256"}})
+    watch = CertificateWatch("plc", link, trust, events.append)
+    for _ in range(2):
+        assert watch.look(Protection(own_certificate(own_pki, "north-1"), plant.issue(key)))["problems"] == [problem]
+    body = {"certificate": "revocation list plant.crl", "days_left": -3}
+    assert [(event.name, event.body) for event in events] == [("certificate-expiry", body)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("plant.CRL", b"damaged"),
+        ("list.pem", b"-----BEGIN X509 CRL-----\nZGFtYWdlZA==\n-----END X509 CRL-----\n"),
+    ],
+)
+def test_a_list_that_cannot_be_read_stands_in_the_way_of_all_it_may_revoke_and_of_nothing_else(
+    tmp_path: Path, key: rsa.RSAPrivateKey, plant: Plant, name: str, content: bytes
+) -> None:
+    own = make_certificate(key)
+    trust = trusting(tmp_path, plant.certificate, own)
+    (tmp_path / "pki" / "trusted" / name).write_bytes(content)
+    with pytest.raises(
+        LinkError, match=f"{name}: is no revocation list that can be read .* replace it or take it away"
+    ):
+        trust.check(plant.issue(key), URL)
+    trust.check(own, URL)
+    [problem] = trust.contents().problems()
+    assert "is no revocation list that can be read" in problem
 
 
 def test_an_issuer_must_be_an_authority(tmp_path: Path, key: rsa.RSAPrivateKey) -> None:
@@ -207,6 +370,32 @@ def test_files_that_are_no_certificates_are_refused_and_passed_over(tmp_path: Pa
         trust.add(str(junk))
     (tmp_path / "pki" / "trusted" / "junk.der").write_bytes(b"junk")
     assert len(trust.trusted()) == 1
+    [problem] = trust.contents().problems()
+    assert problem.endswith("junk.der: neither a certificate nor a revocation list")
+
+
+def test_a_directory_that_cannot_be_looked_at_is_named(tmp_path: Path) -> None:
+    too_long = tmp_path / ("x" * 300)
+    trust = TrustList(too_long)
+    questions = (trust.trusted, trust.rejected, trust.contents, lambda: trust.add("0" * 40), lambda: trust.remove("0"))
+    for question in questions:
+        with pytest.raises(TrustError, match=r"xxx/(trusted|rejected): File name too long"):
+            question()
+
+
+def test_a_certificate_whose_key_nobody_knows_is_refused_in_plain_words(
+    tmp_path: Path, key: rsa.RSAPrivateKey, plant: Plant
+) -> None:
+    """Its parts are decoded only when they are asked for."""
+    rsa_encryption, unknown = bytes.fromhex("06092a864886f70d010101"), bytes.fromhex("06092a864886f70d01017f")
+    strange = der(make_certificate(key)).replace(rsa_encryption, unknown)
+    with pytest.raises(LinkError, match="no certificate that could be read"):
+        first_certificate(strange)
+    trust = trusting(tmp_path, plant.certificate)
+    (tmp_path / "pki" / "trusted" / "strange.der").write_bytes(strange)
+    trust.check(plant.issue(key), URL)
+    [problem] = trust.contents().problems()
+    assert "strange.der: neither a certificate nor a revocation list" in problem
 
 
 def test_a_pem_file_is_as_good_as_a_der_file(tmp_path: Path, key: rsa.RSAPrivateKey) -> None:
@@ -228,7 +417,8 @@ def test_the_first_of_a_chain_is_the_servers(key: rsa.RSAPrivateKey) -> None:
 
 def test_a_server_must_call_itself_what_its_certificate_says(tmp_path: Path, key: rsa.RSAPrivateKey) -> None:
     certificate = make_certificate(key)
-    validator = _Validator(trusting(tmp_path, certificate), URL)
+    link = OpcUaLink.model_validate({"type": "opcua", "url": URL, "security": {"policy": "Basic256Sha256"}})
+    validator = _Validator(trusting(tmp_path, certificate), link)
     asyncio.run(validator(certificate, ua.ApplicationDescription(ApplicationUri=APPLICATION)))
     with pytest.raises(LinkError, match="calls itself urn:other"):
         asyncio.run(validator(certificate, ua.ApplicationDescription(ApplicationUri="urn:other")))
@@ -250,6 +440,7 @@ def test_a_server_must_call_itself_what_its_certificate_says(tmp_path: Path, key
         ({"user_cert_file": "/c", "user_key_file": "/k"}, "a user certificate proves nothing"),
         ({"url": "opc.tcp://u:p@plc:4840"}, "a url without user and password"),
         ({"security": {"policy": "Basic128Rsa15"}}, "policy"),
+        ({"security": {"policy": "none", "application_uri": "urn:x"}}, "nothing proves the server's application_uri"),
         ({"mode": "poll", "publishing": "1 s"}, "mode poll has no subscription"),
     ],
 )

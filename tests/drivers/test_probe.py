@@ -16,6 +16,7 @@ from drivers.modbus.transaction import Outcome
 from drivers.port import WriteResult
 from tests.drivers.fault_devices import FaultLine, FaultServer, Replier, Request, fault_line, fault_server, framed
 from tests.drivers.sites import free_port
+from tests.drivers.test_command import bench
 from tests.hil_sim.sites import until
 
 LEVEL = Place(Table.HOLDING, 0, 1)
@@ -175,6 +176,28 @@ async def test_a_procedure_is_carried_out_to_its_end_and_answered_by_its_first_r
         result = await probe.carry_out(1, steps(), 0.0, broadcast=False)
     assert result == WriteResult(True, 7.0, "first")
     assert seen == ["REPLY", "03020007"]
+
+
+@pytest.mark.parametrize("width", [0.2, 30.0], ids=["in flight", "on"])
+async def test_a_pulse_that_is_broken_off_by_hand_is_switched_off(server: FaultServer, width: float) -> None:
+    coil = {"table": "coil", "address": 0, "type": "bool", "writable": True}
+    commands = bench({"reset": coil | {"command": {"kind": "edge", "width": f"{width} s"}}}).commands
+    if width < 1.0:
+        # The on was taken, and its reply never comes.
+        server.devices.behave(
+            lambda request, to: (
+                to.reply(request, server.devices.answer(request))
+                if request.pdu[-2:] == b"\x00\x00"
+                else server.devices.coils.add((1, 0))
+            )
+        )
+    async with tcp(server.port) as probe:
+        press = asyncio.create_task(probe.carry_out(1, commands.write(0, True), 5.0, broadcast=False))
+        await until(lambda: (1, 0) in server.devices.coils)
+        press.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await press
+        assert (1, 0) not in server.devices.coils
 
 
 async def test_a_broadcast_is_sent_and_awaited_by_nobody(line: FaultLine) -> None:

@@ -19,6 +19,7 @@ from config.profile import ModbusProfile
 from config.sample import Quality, Reason
 from config.site import ModbusRtuLink
 from drivers.modbus.framing import Expected, RtuFraming
+from drivers.modbus.torn import LONGEST_PAUSE_S, SETTLED_S
 from drivers.modbus.transport import line_timing
 from tests.drivers.fault_devices import Devices, Replier, Request, framed
 from tests.drivers.sites import Fields, device, driving, tcp_link
@@ -86,7 +87,7 @@ def test_quirk_03_whole_number_and_fraction_in_one_request_and_reread_when_it_ha
 
     async def story() -> None:
         far = world["bus"].devices
-        parts = iter([(5, 0.9), (5, 0.9), (5, 0.05), (6, 0.05), (6, 0.05)])
+        parts = iter([*[(5, 0.9)] * 12, (5, 0.05), (6, 0.05)])
         last = [(6, 0.05)]
 
         def answer(request: Request, to: Replier) -> None:
@@ -98,7 +99,7 @@ def test_quirk_03_whole_number_and_fraction_in_one_request_and_reread_when_it_ha
 
         far.behave(answer)
         async with driving(loaded, FOREVER_S) as drivers:
-            await asyncio.sleep(5)
+            await asyncio.sleep(10)
             assert {request.pdu for request in far.to(1, 3, 0)} == {struct.pack(">BHH", 3, 0, 4)}
             values = [value for value in drivers.readings.values("D-1.total") if isinstance(value, float)]
             assert {round(value, 2) for value in values} == {5.9, 6.05}
@@ -162,7 +163,7 @@ def test_quirk_06_a_rollover_is_a_reading_like_any_other(world: World) -> None:
         async with driving(loaded, FOREVER_S) as drivers:
             await asyncio.sleep(5)
             whole[0] = 0
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(1.0 + SETTLED_S + LONGEST_PAUSE_S)
             assert drivers.readings.is_good("D-1.total", 0.5)
 
     world.run(story)

@@ -33,7 +33,6 @@ FIELDS: dict[str, dict[str, object]] = {
     "order": {
         "table": "holding",
         "address": 40,
-        "switch": {"on": 2, "off": 1},
         "writable": True,
         "command": {"kind": "latched", "confirm": {"signal": "level", "within": "1 s"}},
     },
@@ -120,10 +119,18 @@ async def test_a_busy_device_is_asked_again() -> None:
     assert len(device.asked) == 3
 
 
-async def test_a_total_whose_whole_number_moves_is_read_until_it_stands() -> None:
-    device = Registers(WORDS, [reply(0, 7, 999), reply(0, 8, 3), reply(0, 8, 4)])
+async def test_a_total_whose_parts_are_being_changed_is_read_until_it_stands() -> None:
+    device = Registers(WORDS, [reply(0, 7, 3), *[reply(0, 8, 4)] * 20])
     [reading] = await reader().read(device, ["total"])
     assert reading.sample.value == pytest.approx(8.004)
+    assert reading.sample.good
+
+
+async def test_a_total_that_falls_silent_before_it_stands_is_none() -> None:
+    device = Registers(WORDS, [reply(0, 7, 999), *[SILENCE] * 9])
+    [reading] = await reader().read(device, ["total"])
+    assert reading.sample.reason is Reason.DEVICE_FAULT
+    assert reading.error
 
 
 @pytest.mark.parametrize(

@@ -102,13 +102,17 @@ class Wire(asyncio.Transport):
 
 
 class Network:
-    """What a link leads to. ``refuses``: no connection can be opened; ``wires``: those that were."""
+    """What a link leads to. ``refuses``: no connection can be opened; ``wires``: those that were.
+
+    ``greeting`` is called with each new connection.
+    """
 
     def __init__(self, link: ModbusLink) -> None:
         self.devices = Devices()
         self.framing: FramingName = link.framing if isinstance(link, ModbusTcpLink) else "rtu"
         self.byte_s = line_timing(link).byte_s
         self.refuses = False
+        self.greeting: Callable[[Wire], object] | None = None
         self.wires: list[Wire] = []
         self.exchanges: list[Exchange] = []
 
@@ -123,11 +127,12 @@ class Network:
 
 
 class World:
-    """The links of one site, and the time in which they live."""
+    """The links of one site, and the time in which they live. ``wire``: what a connection is made of."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, wire: type[Wire] = Wire) -> None:
         self._monkeypatch = monkeypatch
         self._folder = folder
+        self._wire = wire
         self._networks: dict[str, Network] = {}
         self._by_link: dict[int, Network] = {}
 
@@ -168,8 +173,10 @@ class World:
         loop = asyncio.get_running_loop()
         in_flight = link.in_flight if isinstance(link, ModbusTcpLink) else 1
         exchange = Exchange(framing_of(link), loop, lost, in_flight, line_timing(link).silence_s)
-        wire = Wire(network, exchange)
+        wire = self._wire(network, exchange)
         network.wires.append(wire)
         network.exchanges.append(exchange)
         exchange.connection_made(wire)
+        if network.greeting is not None:
+            network.greeting(wire)
         return exchange

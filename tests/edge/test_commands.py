@@ -138,7 +138,7 @@ async def test_a_refusal_is_answered_even_when_nobody_can_record_it(
     assert (await commands.answer(b"hello", NOW))["code"] == "malformed"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     data=st.one_of(
         st.binary(max_size=200),

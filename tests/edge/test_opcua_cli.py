@@ -25,6 +25,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 30.0
+ESC = "surrogateescape"
+"""How asyncua reads text that is no UTF-8."""
 GOOD_COMMAND = "penstock opcua trust add "
 
 
@@ -57,6 +59,11 @@ async def server() -> AsyncIterator[Plc]:
         assert about is not None
         await flow.add_property(0, "EURange", ua.Range(Low=0.0, High=50.0))
         await station.add_variable(named("Station.Trend", index), f"{index}:Trend", [1.0, 2.0])
+        await station.add_variable(named("Station.Broken", index), f"{index}:Broken", [1.0, float("nan")])
+        await station.add_variable(named("Station.Open", index), f"{index}:Open", float("nan"))
+        await station.add_variable(
+            named("Station.Gbk", index), f"{index}:Gbk\x1b", "清".encode("gbk").decode("utf-8", ESC)
+        )
         await station.add_variable(named("液位", index), f"{index}:液位", 3.0)
         yield one
 
@@ -82,14 +89,19 @@ async def test_browse_shows_every_node_in_the_form_a_profile_needs(server: Plc) 
     assert lines["Trend"].endswith("# array of Double, read, [1.0, 2.0]")
     assert f"Station 1/  # nsu={URI};s=Station" in out
     assert "Server" not in out
+    # A server's words may hold anything, and a terminal is to see none of it.
+    assert r"Gbk\x1b: " in out
+    assert "\x1b" not in out
 
 
 async def test_browse_begins_at_a_node_and_goes_as_deep_as_it_is_told(server: Plc) -> None:
     code, out, _ = await penstock("opcua", "browse", url(server), "--node", f"nsu={URI};s=Station", "--json")
     assert code == exit_codes.DONE
-    tree = json.loads(out)["tree"]
-    assert [child["name"] for child in tree["children"]] == ["FlowRate", "Trend", "液位"]
+    tree = json.loads(out, parse_constant=pytest.fail)["tree"]
+    assert [child["name"] for child in tree["children"]] == ["FlowRate", "Trend", "Broken", "Open", "Gbk\x1b", "液位"]
     assert tree["children"][0]["range"] == [0.0, 50.0]
+    # What JSON has no word for.
+    assert tree["children"][3]["value"] is None
     code, out, _ = await penstock("opcua", "browse", url(server), "--depth", 1)
     assert "Station 1/" in out
     assert "FlowRate" not in out
@@ -155,6 +167,20 @@ async def test_the_way_from_an_unknown_server_to_its_values(secured: Vault, tmp_
 
     code, out, _ = await penstock("opcua", "trust", "remove", command[4][:8], "--state", tmp_path)
     assert (code, out) == (exit_codes.DONE, f"trusted no more: {trusted}")
+
+
+async def test_what_is_wrong_with_the_files_of_the_trust_list_is_said(tmp_path: Path) -> None:
+    trusted = tmp_path / "pki" / "trusted"
+    trusted.mkdir(parents=True)
+    (trusted / "plant.crl").write_bytes(b"damaged")
+    code, out, err = await penstock("opcua", "trust", "--state", tmp_path)
+    assert (code, err) == (exit_codes.DONE, "")
+    assert f"problem: {trusted / 'plant.crl'}: is no revocation list that can be read" in out
+    for command in (("trust",), ("trust", "show", "own")):
+        code, _, err = await penstock("opcua", *command, "--state", tmp_path / ("x" * 300))
+        assert code in (exit_codes.WRONG, exit_codes.UNREACHABLE)
+        assert err.endswith(": File name too long\n")
+        assert err.count("\n") == 1
 
 
 async def test_what_cannot_be_trusted_is_refused_in_plain_words(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def _rows(count: int, kind: str = "data") -> list[NewRecord]:
     return [NewRecord(kind, "D", 1000 + i, bytes([i % 256])) for i in range(count)]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(
     st.lists(
         st.one_of(

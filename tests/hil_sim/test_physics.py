@@ -74,7 +74,7 @@ def test_level_set_by_hand_is_booked() -> None:
         tank.set_level(5.1)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.lists(
         st.tuples(st.booleans(), st.booleans(), st.floats(0.1, 20), st.sampled_from([0.005, 0.02, 0.25])),
