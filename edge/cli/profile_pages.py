@@ -115,9 +115,9 @@ CHINESE_WORDS: Final = Words(
     made="由 'make docs' 从 config/devices/{name}.yaml 生成：请修改该文件，而不是本页。",
     index_title="仪表与设备",
     index_text=(
-        "Penstock 自带的设备配置（profile），每个都列出寄存器和现场容易踩的坑。"
+        "Penstock 自带的设备配置文件（profile），每个都列出寄存器和现场容易踩的坑。"
         "**手册**：对照厂家手册；**实录**：对照实际通讯记录；"
-        "**未核实**：两者都没有，请在现场核对。如何编写配置文件：[profile-file.zh-CN.md](../../profile-file.zh-CN.md)。"
+        "**未核实**：两者都没有，请在现场核对。如何编写设备配置文件：[profile-file.zh-CN.md](../../profile-file.zh-CN.md)。"
     ),
     instrument="仪表",
     profile="配置名",

@@ -19,12 +19,16 @@ class Screen(Console):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **settings)
+        # What COLUMNS says is looked up each time.
+        self._width = settings.get("width")
 
     @property
     def size(self) -> ConsoleDimensions:
         """Columns and lines."""
-        known = super().size
-        if self.is_terminal or self._width is not None or "COLUMNS" in os.environ:
+        known, columns = super().size, os.environ.get("COLUMNS", "")
+        if self._width is None and columns.isdecimal():
+            return ConsoleDimensions(int(columns), known.height)
+        if self.is_terminal or self._width is not None:
             return known
         return ConsoleDimensions(ENDLESS, known.height)
 

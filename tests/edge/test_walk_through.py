@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import re
 import shlex
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,12 +23,13 @@ from edge.rpc import SOCKET_NAME
 from hil_sim.modbus_rtu import ModbusRtuServer
 from hil_sim.mystery import Mystery
 from hil_sim.serial_line import SerialLine
+from tests.drivers.sites import free_port
 from tests.edge.typed import Done, penstock
 from tests.hil_sim.sites import until
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ("drivers.md", "drivers.zh-CN.md")
-SECTION = {"drivers.md": "## An instrument that has no profile", "drivers.zh-CN.md": "## 没有配置文件的仪表"}
+SECTION = {"drivers.md": "## An instrument that has no profile", "drivers.zh-CN.md": "## 没有设备配置文件的仪表"}
 SHOWN_PORT = "/dev/pts/0"
 SHOWN_STATE = "/tmp/practice"
 SEED = 21
@@ -68,7 +71,8 @@ class Bench:
         ]
         words = [str(self.folder / word) if word in ("site.yaml", "em-north.yaml") else word for word in words]
         # Silence costs a terminal nothing; on a line one waits longer.
-        quick = ["--timeout", "120 ms"] if "--port" in words else []
+        patience = "50 ms" if words[0] == "scan-bus" else "120 ms"
+        quick = ["--timeout", patience] if "--port" in words else []
         where = (
             [] if "--state" in words or words[0] in ("profile", "validate") else ["--state", str(self.folder / "none")]
         )
@@ -199,3 +203,56 @@ def test_the_profile_of_the_document_is_one(tmp_path: Path) -> None:
     path = tmp_path / "em-north.yaml"
     path.write_text(examples(DOCUMENTS[0])[0], "utf-8")
     assert load_profile(path).signals.keys() == {"flow", "total"}
+
+
+# -- the same for a PLC ----------------------------------------------------------------------------------------------
+
+OPCUA = {"opcua.md": "## From nodes to good values", "opcua.zh-CN.md": "## 从节点到好值"}
+
+
+def opcua_section(document: str) -> str:
+    return (ROOT / "docs" / document).read_text("utf-8").split(OPCUA[document])[1].split("\n## ")[0]
+
+
+async def test_a_technician_sees_good_values_of_a_practice_plc(tmp_path: Path) -> None:
+    section, chinese = (opcua_section(document) for document in OPCUA)
+    typed = re.findall(r"^\$ penstock (.*)$", section, re.MULTILINE)
+    profile, site = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
+    serve, controller = re.findall(r"^    (penstock.*)$", section, re.MULTILINE)
+    for text in (*typed, profile, site, serve, controller):
+        assert text in chinese
+    port, state = str(free_port()), tmp_path / "state"
+    (tmp_path / "plc-north.yaml").write_text(profile, "utf-8")
+    (tmp_path / "practice.yaml").write_text(site.replace("48400", port), "utf-8")
+
+    def here(line: str) -> list[str]:
+        files = line.replace("/tmp/practice-ua", str(state)).replace("/tmp/served.yaml", str(tmp_path / "served.yaml"))
+        return [str(tmp_path / word) if word == "practice.yaml" else word for word in shlex.split(files)][1:]
+
+    server = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "hil_sim", *here(serve)),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert server.stdout is not None
+    try:
+        async with asyncio.timeout(20):
+            assert b'"ready": true' in await server.stdout.readline()
+        assert here(controller)[0] == "controller"
+        running = asyncio.create_task(run_controller(load_site(Path(here(controller)[1])), state))
+        try:
+            await until((state / SOCKET_NAME).exists, 10.0)
+            validate, signal, device = typed
+            assert (await penstock(*here(f"penstock {validate}"))).out.startswith("valid: site practice-ua")
+            async with asyncio.timeout(10):
+                while "2 of 2 signals good" not in (await penstock(*here(f"penstock {device}"))).out:
+                    continue
+            told = " ".join((await penstock(*here(f"penstock {signal}"))).out.split())
+            assert "node s=LT-101.PV of urn:plant:plc, status 00000000 (Good)" in told
+        finally:
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+    finally:
+        server.terminate()
+        await server.wait()
