@@ -120,7 +120,7 @@ async def test_home_assistant_68161_over_a_real_link(tmp_path: Path, kind: str) 
                 place.off()
                 await until(drivers.readings.all_bad)
                 # Tried in vain, too.
-                await until(lambda: bool(re.search("Connect call failed|No such file", status().last_error)))
+                await until(lambda: bool(re.search("Connect call failed|no such port", status().last_error)))
                 await place.on()
                 await until(lambda: all_good(drivers.readings, 1, 2))
             check_own(drivers.readings, 2)
