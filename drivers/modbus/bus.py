@@ -269,9 +269,7 @@ class ModbusBus:
             self._rest_until(due, ready, now)
             return False
         turn = self._schedule.take(now)
-        if turn is not None:
-            self._take_turn(turn, now - CLOCK_TICK_S)
-        return True
+        return turn is None or self._take_turn(turn, now - CLOCK_TICK_S)
 
     def _free(self) -> None:
         """The bus may take a request again. A write goes out now, a read when all that has arrived was looked at."""
@@ -309,7 +307,8 @@ class ModbusBus:
                 wait = min(wait, self._line.asked_at + link.keep_alive)
         self._sleep(wait)
 
-    def _take_turn(self, turn: Turn[_Poll | _Beat], now: float) -> None:
+    def _take_turn(self, turn: Turn[_Poll | _Beat], now: float) -> bool:
+        """Asks what is to be asked; false when nothing else can be, before it is answered."""
         item = turn.item
         unit = item.unit
         if now < unit.held_until:
@@ -328,6 +327,8 @@ class ModbusBus:
             unit.status.missed += turn.pass_on(now + CLOCK_TICK_S)
             unit.status.polls += 1
             self._line.request(unit, item.request, self._polled, turn)
+            return self._overlaps
+        return True
 
     # -- reads -------------------------------------------------------------------------------------------------------
 
@@ -368,13 +369,15 @@ class ModbusBus:
         read, again_at = poll.read, None
         outcome, pdu, at, _ = result
         if outcome is REPLY:
-            if poll.unit.commands.standing:
-                self._jobs.take_back(poll.unit)
-            if not poll.answered or poll.unit.vain:
+            unit = poll.unit
+            if unit.commands.standing:
+                self._jobs.take_back(unit)
+            if not poll.answered or unit.vain:
                 poll.answered = True
-                poll.unit.has_answered(read.pdu)
-            poll.silent = poll.refused = poll.busy = poll.failed = 0
-            if self._overlaps and time.perf_counter() - result.took < poll.unit.written_at:
+                unit.has_answered(read.pdu)
+            if poll.failed or poll.busy:
+                poll.silent = poll.refused = poll.busy = poll.failed = 0
+            if self._overlaps and time.perf_counter() - result.took < unit.written_at:
                 # It may have been carried out before the write, and would take back what reading back has shown.
                 again_at = at
             elif poll.settling is None:

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, Protocol
 
 from pymodbus.framer.rtu import FramerRTU
 
+_MBAP: Final = struct.Struct(">HHHB")
 MBAP_BYTES: Final = 7
 MAX_ADU_BYTES: Final = 260
 MAX_PDU_BYTES: Final = 253
@@ -82,14 +83,14 @@ class TcpFraming:
         self._buffer = b""
 
     def frame(self, unit: int, pdu: bytes, transaction: int) -> bytes:
-        return struct.pack(">HHHB", transaction, 0, len(pdu) + 1, unit) + pdu
+        return _MBAP.pack(transaction, 0, len(pdu) + 1, unit) + pdu
 
     def feed(self, data: bytes, pending: Mapping[int, Expected]) -> list[Reply]:
         buffer = self._buffer + data if self._buffer else data
         replies: list[Reply] = []
         start, size = 0, len(buffer)
         while size - start >= MBAP_BYTES:
-            transaction, protocol, length, unit = struct.unpack_from(">HHHB", buffer, start)
+            transaction, protocol, length, unit = _MBAP.unpack_from(buffer, start)
             if protocol != 0 or not 2 <= length <= MAX_ADU_BYTES - MBAP_BYTES + 1:
                 self.counts.stray_bytes += size - start
                 self._buffer = b""

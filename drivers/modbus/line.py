@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 
 from config.errors import LinkError
-from config.site import ModbusLink
+from config.site import ModbusLink, ModbusTcpLink
 from drivers.modbus.framing import MAX_PDU_BYTES, Expected
 from drivers.modbus.transaction import REPLY, Done, Exchange, Outcome, Request, Result
 from drivers.modbus.transport import connect, has_transaction_ids, line_timing
@@ -69,6 +69,7 @@ class Line:
         self._timing = line_timing(link)
         self._longest_talk = LONGEST_TALK_S + self._timing.frame_s(MAX_PDU_BYTES)
         self._has_ids = has_transaction_ids(link)
+        self._overlaps = isinstance(link, ModbusTcpLink) and link.in_flight > 1
         self._exchange: Exchange | None = None
         self._gone = asyncio.Event()
         self._needed = asyncio.Event()
@@ -305,7 +306,7 @@ class Line:
     def _asked(self, context: tuple[Unit, Request, Done, Any], result: Result) -> None:
         unit, request, done, inner = context
         try:
-            if request.expected.start[0] in WRITES:
+            if self._overlaps and request.expected.start[0] in WRITES:
                 unit.written_at = time.perf_counter()
             self._book(unit, result, request.timeout)
             self._note(unit, request, result)
