@@ -7,7 +7,7 @@ a device that says that it has not taken it (06, busy) is asked again.
 
 import math
 import struct
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -122,8 +122,8 @@ class DeviceCommands:
         self._pulses = tuple(
             index for index, order in self._orders.items() if order.command.kind in ("edge", "handshake")
         )
-        # Pulses whose off has not been taken yet. One left standing would do it again at the device's next start.
-        self._standing: set[int] = set()
+        # One left standing would do it again at the device's next start.
+        self.standing: set[int] = set()
         # Pulses that an earlier run, or another program, may have left standing.
         self._unseen = {index for index in self._pulses if self._orders[index].read_back is not None}
 
@@ -158,7 +158,7 @@ class DeviceCommands:
     def has_start_up(self) -> bool:
         """True when something is to be done when the device begins to answer."""
         actions = self._profile.actions.values()
-        return bool(self._standing or self._unseen or self._profile.on_connect) or any(
+        return bool(self.standing or self._unseen or self._profile.on_connect) or any(
             a.run == "on-connect" for a in actions
         )
 
@@ -167,7 +167,7 @@ class DeviceCommands:
         problems: list[str] = []
         for index in sorted(self._unseen):
             yield from self._look_for(index)
-        for index in sorted(self._standing):
+        for index in sorted(self.standing):
             problems.append((yield from self._taken_back(index)))
         for field, wanted in self._profile.on_connect.items():
             problems.append((yield from self._set_once(self._orders[self._by_field[field].index], wanted)))
@@ -183,14 +183,9 @@ class DeviceCommands:
         """The signals that are on for a moment only."""
         return self._pulses
 
-    @property
-    def standing(self) -> Collection[int]:
-        """Those of them whose off has not been taken yet, also while they are on as they should be."""
-        return self._standing
-
     def take_back(self, signal: int) -> Procedure:
         """Switches a pulse off that was left standing; nothing is asked for one that was not."""
-        problem = (yield from self._taken_back(signal)) if signal in self._standing else ""
+        problem = (yield from self._taken_back(signal)) if signal in self.standing else ""
         yield WriteResult(not problem, None, problem)
         if problem:
             yield Pause(STANDING_PAUSE_S)
@@ -245,11 +240,11 @@ class DeviceCommands:
         try:
             failure = yield from self._prepared(order, value)
             failure = failure or (yield from self._switched(order, value, pdu, heard))
-            if order.signal.index in self._standing and not failure:
+            if order.signal.index in self.standing and not failure:
                 yield Pause(order.command.width)
         except BrokenOff:
             failure = _BROKEN_OFF
-        if order.signal.index in self._standing:
+        if order.signal.index in self.standing:
             off = yield from self._take_back(order, [])
             failure = failure or off
         yield WriteResult(not failure, None, failure)
@@ -262,11 +257,11 @@ class DeviceCommands:
         try:
             failure = yield from self._prepared(order, value)
             failure = failure or (yield from self._switched(order, value, pdu, heard))
-            if order.signal.index in self._standing and not failure:
+            if order.signal.index in self.standing and not failure:
                 failure = yield from self._acked(order, True, heard[-1].at)
         except BrokenOff:
             failure = _BROKEN_OFF
-        if order.signal.index in self._standing:
+        if order.signal.index in self.standing:
             off = yield from self._take_back(order, heard)
             failure = failure or off or (yield from self._acked(order, False, heard[-1].at))
         yield WriteResult(not failure, None, failure)
@@ -274,13 +269,13 @@ class DeviceCommands:
     def _switched(self, order: _Order, value: Value, pdu: bytes, heard: list[Result]) -> _Part:
         """Writes the on or off of a pulse. It stands from when the on is sent, unless the device says otherwise."""
         index, before = order.signal.index, len(heard)
-        stood = index in self._standing
+        stood = index in self.standing
         if value:
-            self._standing.add(index)
+            self.standing.add(index)
         failure = yield from self._send_value(order.signal, pdu, heard)
         sent = len(heard) > before
         if (value and not stood and not (sent and _may_be_taken(heard[-1]))) or (not value and not failure):
-            self._standing.discard(index)
+            self.standing.discard(index)
         return failure
 
     def _take_back(self, order: _Order, heard: list[Result]) -> _Part:
@@ -299,7 +294,7 @@ class DeviceCommands:
             return
         self._unseen.discard(index)
         if sample.good and sample.value is True:
-            self._standing.add(index)
+            self.standing.add(index)
 
     def _raw(self, pdu: bytes) -> Procedure:
         failure = yield from self._send(_write_ask(pdu))

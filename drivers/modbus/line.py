@@ -309,7 +309,10 @@ class Line:
             if self._overlaps and request.expected.start[0] in WRITES:
                 unit.written_at = time.perf_counter()
             self._book(unit, result, request.timeout)
-            self._note(unit, request, result)
+            if self._has_ids and result.outcome is REPLY:
+                self._answered = True
+            else:
+                self._note(unit, request, result)
             done(inner, result)
         except Exception as error:
             self.fail(error)

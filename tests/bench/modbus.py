@@ -14,9 +14,11 @@ from typing import Any
 from tests.bench.figures import figure, line
 
 DEVICES, DEAD = 100, 10
-ROUNDS = 3
+QUICK = "pymodbus-struct"
+"""pymodbus with values decoded by one ``struct`` of ours, which is twenty times as quick as its own way."""
+ROUNDS = 6
 """The clients take turns, so that what else the machine does falls on all of them."""
-FAST_S, SLOW_S, SCHEDULE_S = 2.5, 4.0, 20.0
+FAST_S, SLOW_S, SCHEDULE_S = 1.5, 2.0, 20.0
 PERIOD_S = 0.1
 
 
@@ -24,24 +26,34 @@ def run() -> None:
     """Measures and prints."""
     print(f"Modbus TCP, {DEVICES} devices of 100 registers, every reply decoded into 50 numbers", flush=True)
     with _peer(DEVICES, 0) as ports:
-        fast = _in_turn(("ours", "pymodbus", "bare"), 0.0, FAST_S, ports)
+        fast = _in_turn(("ours", "pymodbus", QUICK, "bare"), 0.0, FAST_S, ports)
         per_second = {kind: result["requests"] / result["cpu_s"] for kind, result in fast.items()}
-        line("requests per CPU second", per_second["ours"], per_second["pymodbus"], "1/s", higher_is_better=True)
+        for kind, decoded in (("pymodbus", "its own decoding"), (QUICK, "one struct")):
+            what = f"requests per CPU second (pymodbus: {decoded})"
+            line(what, per_second["ours"], per_second[kind], "1/s", higher_is_better=True)
         figure("the same, a bare asyncio protocol", per_second["bare"], "1/s")
-        slow = _in_turn(("ours", "pymodbus", "bare"), PERIOD_S, SLOW_S, ports)
+        slow = _in_turn(("ours", QUICK, "bare"), PERIOD_S, SLOW_S, ports)
         cost = {kind: 1e6 * result["cpu_s"] / result["requests"] for kind, result in slow.items()}
-        line("CPU per poll, each device every 100 ms", cost["ours"], cost["pymodbus"], "us")
+        line(
+            "CPU per poll, each device every 100 ms; one struct",
+            cost["ours"],
+            cost[QUICK],
+            "us",
+        )
         figure("the same, a bare asyncio protocol", cost["bare"], "us")
     with _peer(DEVICES, DEAD // 2) as ports:
         # Half of the dead accept connections and say nothing, the others' ports are closed.
         closed = list(range(1, DEAD // 2 + 1))
-        results = {
-            kind: client(kind, PERIOD_S, SCHEDULE_S, ports[DEAD // 2 :] + closed) for kind in ("ours", "pymodbus")
-        }
+        results = {kind: client(kind, PERIOD_S, SCHEDULE_S, ports[DEAD // 2 :] + closed) for kind in ("ours", QUICK)}
     alive = DEVICES - DEAD
     for name in ("p50", "p99", "max"):
         key = f"off_{name}_ms"
-        line(f"poll interval off 100 ms, {DEAD} dead, {name}", results["ours"][key], results["pymodbus"][key], "ms")
+        line(
+            f"poll interval off 100 ms, {DEAD} dead, {name}",
+            results["ours"][key],
+            results[QUICK][key],
+            "ms",
+        )
     expected = int(alive * results["ours"]["seconds"] / PERIOD_S)
     figure("polls of the living that were missed", max(expected - results["ours"]["requests"], 0), f"of {expected}")
 

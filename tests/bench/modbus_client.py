@@ -15,7 +15,8 @@ import sys
 import tempfile
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
@@ -86,9 +87,26 @@ async def ours(ports: list[int], period: float, polls: Polls) -> list[asyncio.Ta
     return [asyncio.ensure_future(link.run()) for link in links]
 
 
-async def pymodbus(ports: list[int], period: float, polls: Polls) -> list[asyncio.Task[None]]:
-    unpack = struct.Struct(f"<{REGISTERS // 2}f").unpack
+def _by_pymodbus(registers: Sequence[int]) -> Sequence[float]:
+    """Values as pymodbus itself makes them of registers."""
+    kind = AsyncModbusTcpClient.DATATYPE.FLOAT32
+    return cast("list[float]", AsyncModbusTcpClient.convert_from_registers(list(registers), kind, word_order="little"))
 
+
+_FLOATS = struct.Struct(f"<{REGISTERS // 2}f")
+
+
+def _by_struct(registers: Sequence[int]) -> Sequence[float]:
+    """Values by one ``struct``. Low word first: the registers as little-endian words are little-endian floats."""
+    return _FLOATS.unpack(array("H", registers).tobytes())
+
+
+async def pymodbus(
+    ports: list[int],
+    period: float,
+    polls: Polls,
+    decode: Callable[[Sequence[int]], Sequence[float]] = _by_pymodbus,
+) -> list[asyncio.Task[None]]:
     async def poll(device: int, port: int) -> None:
         client = AsyncModbusTcpClient("127.0.0.1", port=port, timeout=1.0, retries=0)
         await client.connect()
@@ -101,8 +119,7 @@ async def pymodbus(ports: list[int], period: float, polls: Polls) -> list[asynci
                 await client.connect()
                 continue
             if not reply.isError():
-                # Low word first: the registers as little-endian words are little-endian floats.
-                polls.took(device, unpack(array("H", reply.registers).tobytes()))
+                polls.took(device, decode(reply.registers))
             if period:
                 due += period
                 await asyncio.sleep(due - time.monotonic())
@@ -153,7 +170,14 @@ async def bare(ports: list[int], period: float, polls: Polls) -> list[asyncio.Ta
     return []
 
 
-CLIENTS = {"ours": ours, "pymodbus": pymodbus, "libmodbus": libmodbus, "bare": bare}
+Client = Callable[[list[int], float, Polls], Awaitable[list[asyncio.Task[None]]]]
+CLIENTS: dict[str, Client] = {
+    "ours": ours,
+    "pymodbus": pymodbus,
+    "pymodbus-struct": partial(pymodbus, decode=_by_struct),
+    "libmodbus": libmodbus,
+    "bare": bare,
+}
 
 
 async def _measure(kind: str, period: float, seconds: float, ports: list[int]) -> dict[str, Any]:
