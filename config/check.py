@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from config.command import Watchdog
 from config.diagnostics import DEVICE_FIGURES
+from config.modbus_signal import ModbusSignal
 from config.model import Measured
-from config.profile import ModbusProfile, ModbusSignal, OpcUaProfile, OpcUaSignal
+from config.profile import ModbusProfile, OpcUaProfile, OpcUaSignal
 from config.site import (
     BatchDispenser,
     BatchGuard,

@@ -11,7 +11,8 @@ from itertools import combinations
 from typing import Final, Literal
 
 from config.encoding import NUMBERS, REGISTERS, Encoding, Table
-from config.profile import ModbusProfile, ModbusSignal, OpcUaProfile, OpcUaSignal, Verified
+from config.modbus_signal import ModbusSignal, Verified
+from config.profile import ModbusProfile, OpcUaProfile, OpcUaSignal
 from config.sample import Quality, Reason, quality_of
 from config.units import unit
 

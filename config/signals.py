@@ -10,7 +10,8 @@ from typing import Final, Literal
 
 from config.diagnostics import DEVICE_FIGURES, LINK_FIGURES, DiagnosticSignal
 from config.encoding import BIT_TABLES, REGISTERS, Encoding
-from config.profile import Kind, ModbusProfile, ModbusSignal, OpcUaSignal, Profile
+from config.modbus_signal import Kind, ModbusSignal
+from config.profile import ModbusProfile, OpcUaSignal, Profile
 from config.site import Device, Site
 from config.units import canonical_unit, unit
 

@@ -16,13 +16,14 @@ from config.encoding import Table
 from config.errors import DeviceError
 from config.lint import DEMAND_KINDS
 from config.load import LoadedSite
-from config.profile import ModbusProfile, ModbusSignal
+from config.modbus_signal import ModbusSignal
+from config.profile import ModbusProfile
 from config.sample import Value
 from config.signals import Signal, digits, wire_place
 from config.site import Link, ModbusRtuLink, ModbusTcpLink, MotorValve, OpcUaLink, Site
 from config.units import kind_of, quantity
-from drivers.modbus.command import Ask
-from drivers.modbus.fresh import DeviceReader, Reading, outcome_text
+from drivers.modbus.fresh import DeviceReader, Reading
+from drivers.modbus.procedure import Ask, outcome_text
 from drivers.modbus.raw import place, read_bits, write_pdu
 from drivers.modbus.transaction import Outcome, Result
 from drivers.modbus.write_request import MOST_COILS, allowed_bits

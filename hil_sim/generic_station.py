@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 from config.command import Expected
 from config.encoding import FLOATS, Encoding
 from config.load import LoadedSite
-from config.profile import ModbusProfile, ModbusSignal, OpcUaSignal
+from config.modbus_signal import ModbusSignal
+from config.profile import ModbusProfile, OpcUaSignal
 from config.sample import Reason, Value
 from config.signals import Signal
 from hil_sim.base_station import Settings

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from config.encoding import BIT_TABLES, REGISTERS, TIMES, Encoding, Table
-from config.profile import ModbusSignal, Part
+from config.modbus_signal import ModbusSignal, Part
 from config.sample import Value
 from config.signals import Signal
 from config.units import unit

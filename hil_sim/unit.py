@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from config.encoding import BIT_TABLES, Table
-from config.profile import ModbusProfile, ModbusSignal
+from config.modbus_signal import ModbusSignal
+from config.profile import ModbusProfile
 from config.sample import Value
 from config.signals import Signal
 from hil_sim.faults import Faults

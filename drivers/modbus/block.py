@@ -13,7 +13,7 @@ from operator import add, itemgetter, le, mul
 from typing import Final, NamedTuple
 
 from config.encoding import BIT_TABLES, FLOATS, Encoding
-from config.profile import ModbusSignal
+from config.modbus_signal import ModbusSignal
 from config.sample import Sample
 from config.signals import Signal
 from drivers.modbus.codec import Number, converter

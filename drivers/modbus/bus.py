@@ -18,21 +18,21 @@ from config.errors import DeviceError
 from config.load import LoadedSite
 from config.sample import Reason, Sample, Value, bad
 from config.site import ModbusLink, ModbusTcpLink
-from drivers.modbus.command import LAST_READ_FUNCTION, Ask, Procedure
 from drivers.modbus.device import Device, by_hand, device_of
 from drivers.modbus.exceptions import (
     ACKNOWLEDGE,
     BUSY,
     BUSY_TRIES,
-    GATEWAY_PATH,
-    GATEWAY_SILENT,
+    OF_THE_GATEWAY,
     OF_THE_MAP,
     exception_text,
 )
+from drivers.modbus.framing import LAST_READ_FUNCTION
 from drivers.modbus.health import Health
 from drivers.modbus.jobs import Jobs
 from drivers.modbus.line import Line
 from drivers.modbus.plan import Read
+from drivers.modbus.procedure import Ask, Procedure
 from drivers.modbus.schedule import Schedule, Turn, phases
 from drivers.modbus.torn import Settling
 from drivers.modbus.transaction import REPLY, Outcome, Request, Result
@@ -406,7 +406,7 @@ class ModbusBus:
             poll.busy = 0
             self._block_bad(poll, Reason.DEVICE_BUSY, result.at)
             return None
-        if code in (GATEWAY_PATH, GATEWAY_SILENT):
+        if code in OF_THE_GATEWAY:
             self._block_bad(poll, Reason.NO_COMMUNICATION, result.at)
             return None
         self._block_bad(poll, Reason.DEVICE_REFUSED, result.at)

@@ -13,7 +13,7 @@ from typing import Final
 
 from config.encoding import FLOATS, Encoding, Order
 from config.errors import DeviceError
-from config.profile import ModbusSignal
+from config.modbus_signal import ModbusSignal
 from config.sample import Value
 from config.signals import Signal
 

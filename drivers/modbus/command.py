@@ -9,7 +9,7 @@ import math
 import struct
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from config.command import Action, Command, Confirm, Expected
 from config.errors import DeviceError
@@ -22,19 +22,18 @@ from drivers.modbus.exceptions import (
     ACKNOWLEDGE,
     BUSY,
     BUSY_TRIES,
-    GATEWAY_PATH,
-    GATEWAY_SILENT,
+    OF_THE_GATEWAY,
     exception_text,
 )
 from drivers.modbus.plan import DevicePlan, Read
+from drivers.modbus.procedure import Ask, BrokenOff, Pause, Procedure, Step, outcome_text
 from drivers.modbus.transaction import Outcome, Result
 from drivers.modbus.write_request import (
     allowed_bits,
     bit_mask,
+    check_allowed,
     register_pdu,
     value_pdu,
-    written_addresses,
-    written_bits,
 )
 from drivers.port import WriteResult
 
@@ -49,33 +48,10 @@ STANDING_PAUSE_S: Final = 1.0
 """A pulse whose off was not taken is left alone for so long before it is tried again."""
 CLOCK_S: Final = 0.005
 """Less time than this is none: clocks tick in milliseconds."""
-LAST_READ_FUNCTION: Final = 4
-"""The functions up to this read, the others write (Application Protocol V1.1b3, 5.1)."""
 HEARTBEAT_RANGE: Final = 0x10000
 ReadSink = Callable[[Read, list[Sample]], None]
 
 
-class Ask(NamedTuple):
-    """A request, what its reply must begin with and how long that is."""
-
-    pdu: bytes
-    start: bytes
-    reply_bytes: int
-
-
-class BrokenOff(Exception):
-    """Thrown into a procedure that is broken off (Ctrl-C): what it still asks for then takes back what it has begun."""
-
-
-class Pause(NamedTuple):
-    """Nothing for so many seconds; the bus does other things."""
-
-    seconds: float
-
-
-Step = Ask | Pause | WriteResult
-"""A ``WriteResult`` answers who wanted the write; what follows is done for the record."""
-Procedure = Generator[Step, Result, None]
 _Part = Generator[Step, Result, str]
 """Returns what went wrong, "" when nothing did."""
 
@@ -96,8 +72,8 @@ class DeviceCommands:
     """What may be done to one device.
 
     ``answers``: false for what can only be told (a broadcast): nothing is read back then. ``sink`` takes what is read
-    on the way; ``unconfirmed`` is told what a signal was commanded and what its
-    feedback said instead ("" when it followed).
+    on the way; ``unconfirmed`` is told what a signal was commanded and what its feedback said instead ("" when it
+    followed). ``pulses``: the signals that are on for a moment only; ``standing``: those whose off was not taken yet.
     """
 
     def __init__(
@@ -119,13 +95,13 @@ class DeviceCommands:
         self._allowed = allowed_bits(profile)
         self._orders = {s.index: self._order(s, plan) for s in signals if s.writable}
         self._beat = 0
-        self._pulses = tuple(
+        self.pulses = tuple(
             index for index, order in self._orders.items() if order.command.kind in ("edge", "handshake")
         )
         # One left standing would do it again at the device's next start.
         self.standing: set[int] = set()
         # Pulses that an earlier run, or another program, may have left standing.
-        self._unseen = {index for index in self._pulses if self._orders[index].read_back is not None}
+        self._unseen = {index for index in self.pulses if self._orders[index].read_back is not None}
 
     def write(self, signal: int, value: Value) -> Procedure:
         """Commands a signal. Raises ``DeviceError`` for a value that cannot be written."""
@@ -143,7 +119,7 @@ class DeviceCommands:
 
     def raw(self, pdu: bytes) -> Procedure:
         """Sends a write as it stands. Raises ``DeviceError`` for a register that the profile does not list."""
-        self._check_allowed(pdu)
+        check_allowed(pdu, self._allowed)
         return self._raw(pdu)
 
     def action(self, name: str) -> Procedure:
@@ -177,11 +153,6 @@ class DeviceCommands:
                 problems.append(f"{name}: {failure}" if failure else "")
         text = "; ".join(filter(None, problems))
         yield WriteResult(not text, None, text)
-
-    @property
-    def pulses(self) -> tuple[int, ...]:
-        """The signals that are on for a moment only."""
-        return self._pulses
 
     def take_back(self, signal: int) -> Procedure:
         """Switches a pulse off that was left standing; nothing is asked for one that was not."""
@@ -469,22 +440,6 @@ class DeviceCommands:
         beat = bool(number % 2) if signal.kind == "bool" else _canonical(signal, number)
         return value_pdu(self._profile, signal, beat)
 
-    def _check_allowed(self, pdu: bytes) -> None:
-        table, addresses = written_addresses(pdu)
-        bits = written_bits(pdu)
-        for address in addresses:
-            allowed = self._allowed.get((table, address), 0)
-            if not allowed:
-                raise DeviceError(
-                    f"{table} {address} (on the wire) is not in the profile's list of what may be written: "
-                    "no writable signal stands there, and 'writing.allow' does not name it"
-                )
-            if bits & ~allowed:
-                raise DeviceError(
-                    f"{table} {address} (on the wire): of this register only the bits {allowed:#06x} may be written, "
-                    f"and this would write {bits:#06x}; write the signal, or mask these bits (function 22)"
-                )
-
 
 def _write_ask(pdu: bytes) -> Ask:
     """A write, and its reply: the address and value, or count, that were sent; of a mask write all of it."""
@@ -493,7 +448,6 @@ def _write_ask(pdu: bytes) -> Ask:
 
 
 _BROKEN_OFF: Final = "broken off"
-_OF_THE_GATEWAY: Final = frozenset({GATEWAY_PATH, GATEWAY_SILENT})
 _TOO_BUSY: Final = f"refused {BUSY_TRIES} times with {exception_text(BUSY)}"
 
 
@@ -507,7 +461,7 @@ def _is_acknowledged(result: Result) -> bool:
 
 def _may_be_taken(result: Result) -> bool:
     """True unless the device has said that it refuses. A gateway that heard no reply does not know."""
-    unsure = result.outcome is not Outcome.EXCEPTION or result.pdu[1] in _OF_THE_GATEWAY
+    unsure = result.outcome is not Outcome.EXCEPTION or result.pdu[1] in OF_THE_GATEWAY
     return unsure or _is_acknowledged(result)
 
 
@@ -517,17 +471,8 @@ def _taken(result: Result) -> str:
 
 
 def _failure(result: Result) -> str:
-    match result.outcome:
-        case Outcome.REPLY:
-            return ""
-        case Outcome.EXCEPTION:
-            return f"refused with {exception_text(result.pdu[1])}"
-        case Outcome.MALFORMED:
-            return f"malformed reply {result.pdu.hex(' ')}"
-        case Outcome.TIMEOUT:
-            return "no reply"
-        case Outcome.LOST:
-            return "connection lost"
+    refused = "refused with " if result.outcome is Outcome.EXCEPTION else ""
+    return refused + outcome_text(result)
 
 
 def _follows(confirm: Confirm, signal: Signal, seen: Value, demanded: Value) -> bool:

@@ -12,7 +12,7 @@ from datetime import tzinfo
 from typing import Final
 
 from config.encoding import BIT_TABLES, TIMES, Encoding
-from config.profile import ModbusSignal, QualityFrom
+from config.modbus_signal import ModbusSignal, QualityFrom
 from config.sample import Quality, Reason, Sample, bad, quality_of
 from config.signals import Signal
 from config.units import unit

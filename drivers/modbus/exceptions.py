@@ -10,6 +10,7 @@ BUSY_TRIES: Final = 4
 """So often in all a device is asked that says that it is busy."""
 GATEWAY_PATH: Final = 0x0A
 GATEWAY_SILENT: Final = 0x0B
+OF_THE_GATEWAY: Final = frozenset({GATEWAY_PATH, GATEWAY_SILENT})
 """The gateway answers for a unit that does not: that unit is silent, the gateway is in order."""
 OF_THE_MAP: Final = frozenset({0x01, 0x02, 0x03})
 """The request itself is wrong for this device and stays so: its map is another."""

@@ -12,11 +12,11 @@ from config.profile import ModbusProfile
 from config.sample import Reason, Sample, bad
 from config.signals import Signal
 from drivers.modbus.block import TornTotals
-from drivers.modbus.command import Ask
 from drivers.modbus.decoder import modbus
-from drivers.modbus.exceptions import ACKNOWLEDGE, BUSY, BUSY_TRIES, OF_THE_MAP, exception_text
+from drivers.modbus.exceptions import ACKNOWLEDGE, BUSY, BUSY_TRIES, OF_THE_MAP
 from drivers.modbus.parameters import Parameters
 from drivers.modbus.plan import DevicePlan, Read
+from drivers.modbus.procedure import Ask, outcome_text
 from drivers.modbus.torn import Settling
 from drivers.modbus.transaction import Outcome, Result
 
@@ -128,18 +128,3 @@ class DeviceReader:
         if result.outcome is Outcome.EXCEPTION:
             return result.pdu[1] in OF_THE_MAP
         return result.outcome is Outcome.TIMEOUT and self._answered
-
-
-def outcome_text(result: Result) -> str:
-    """What came of a request, in words; "" for a reply."""
-    match result.outcome:
-        case Outcome.REPLY:
-            return ""
-        case Outcome.EXCEPTION:
-            return exception_text(result.pdu[1])
-        case Outcome.MALFORMED:
-            return f"a reply that fits no such request: {result.pdu.hex(' ')}"
-        case Outcome.TIMEOUT:
-            return "no reply"
-        case Outcome.LOST:
-            return result.pdu.decode("utf-8", "replace") or "connection lost"

@@ -9,7 +9,8 @@ import structlog
 
 from config.sample import Reason, bad
 from config.site import ModbusLink, ModbusTcpLink
-from drivers.modbus.exceptions import GATEWAY_PATH, GATEWAY_SILENT, exception_text
+from drivers.modbus.exceptions import OF_THE_GATEWAY, exception_text
+from drivers.modbus.procedure import outcome_text
 from drivers.modbus.transaction import REPLY, Outcome, Result
 from drivers.modbus.unit import DOWN_AFTER, DOWN_SHARE, Unit
 from drivers.port import Sink
@@ -83,7 +84,7 @@ class Health:
             case Outcome.EXCEPTION:
                 status.exceptions += 1
                 code = result.pdu[1]
-                if code in (GATEWAY_PATH, GATEWAY_SILENT):
+                if code in OF_THE_GATEWAY:
                     # The gateway answers for a unit that does not: the unit is silent, the connection is in order.
                     self._silent_in_a_row = 0
                     self._heard = time.perf_counter()
@@ -93,7 +94,7 @@ class Health:
                 status.last_error = exception_text(code)
             case Outcome.MALFORMED:
                 status.malformed += 1
-                status.last_error = f"malformed reply {result.pdu.hex(' ')}"
+                status.last_error = outcome_text(result)
             case Outcome.TIMEOUT:
                 status.timeouts += 1
                 status.last_error = f"no reply within {timeout:.3g} s"

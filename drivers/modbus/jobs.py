@@ -17,10 +17,11 @@ import structlog
 
 from config.errors import DeviceError
 from config.sample import Value
-from drivers.modbus.command import LAST_READ_FUNCTION, Ask, Pause, Procedure
 from drivers.modbus.device import Device
-from drivers.modbus.exceptions import GATEWAY_PATH, GATEWAY_SILENT
+from drivers.modbus.exceptions import OF_THE_GATEWAY
+from drivers.modbus.framing import LAST_READ_FUNCTION
 from drivers.modbus.line import Line
+from drivers.modbus.procedure import Ask, Pause, Procedure
 from drivers.modbus.transaction import REPLY, Outcome, Result
 from drivers.modbus.transport import CLOCK_TICK_S
 from drivers.modbus.unit import BROADCAST
@@ -306,7 +307,7 @@ class Jobs:
 
 def _is_silence(result: Result) -> bool:
     """True when the unit said nothing, or its gateway that it heard nothing."""
-    gateway = result.outcome is Outcome.EXCEPTION and result.pdu[1] in (GATEWAY_PATH, GATEWAY_SILENT)
+    gateway = result.outcome is Outcome.EXCEPTION and result.pdu[1] in OF_THE_GATEWAY
     return gateway or result.outcome is Outcome.TIMEOUT
 
 

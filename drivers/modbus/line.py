@@ -155,7 +155,7 @@ class Line:
         self._needed.set()
 
     def ready_at(self) -> float | None:
-        """When a request may be sent: in the past for now, ``None`` when first a reply or a connection must come."""
+        """When a request may be sent; a time gone by is now, ``None`` not before a reply or a connection has come."""
         exchange = self._exchange
         if exchange is None or not exchange.free or self._next is not None:
             return None

@@ -10,8 +10,8 @@ from typing import Final, NamedTuple, Self
 
 from config.errors import LinkError
 from config.site import ModbusLink, ModbusTcpLink
-from drivers.modbus.command import LAST_READ_FUNCTION, Ask, BrokenOff, Pause, Procedure
-from drivers.modbus.framing import Expected, FrameCounts, Framing, Reply
+from drivers.modbus.framing import LAST_READ_FUNCTION, Expected, FrameCounts, Framing, Reply
+from drivers.modbus.procedure import Ask, BrokenOff, Pause, Procedure
 from drivers.modbus.transaction import Exchange, Outcome, Request, Result
 from drivers.modbus.transport import connect, framing_of, has_transaction_ids, line_timing
 from drivers.port import WriteResult

@@ -9,8 +9,8 @@ from typing import Final
 from config.command import Writing
 from config.encoding import BIT_TABLES, Table
 from config.errors import DeviceError
-from drivers.modbus.command import Ask
 from drivers.modbus.plan import READ_FUNCTION
+from drivers.modbus.procedure import Ask
 from drivers.modbus.write_request import MOST_COILS, MOST_REGISTERS
 
 MAX_REGISTERS: Final = 125

@@ -13,7 +13,8 @@ from typing import Final
 
 from config.command import Expected
 from config.encoding import FLOATS, TIMES, Encoding
-from config.profile import ModbusProfile, ModbusSignal
+from config.modbus_signal import ModbusSignal
+from config.profile import ModbusProfile
 from config.sample import Quality, Reason
 from drivers.modbus.decoder import modbus
 from drivers.modbus.fresh import Reading

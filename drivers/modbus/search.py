@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 from config.encoding import BIT_TABLES, Table
 from config.profile import ModbusProfile
 from config.site import Baudrate
-from drivers.modbus.exceptions import GATEWAY_PATH, GATEWAY_SILENT, exception_text
+from drivers.modbus.exceptions import OF_THE_GATEWAY, exception_text
 from drivers.modbus.framing import MBAP_BYTES, crc
 from drivers.modbus.probe import Answer
 from drivers.modbus.raw import Place
@@ -217,15 +217,12 @@ def overheard(heard: bytes, sent: bytes, *, tcp: bool) -> Overheard:
         length = _tcp_frame(rest) if tcp else _rtu_frame(rest)
         if length:
             unit, pdu = (rest[MBAP_BYTES - 1], rest[MBAP_BYTES:length]) if tcp else (rest[0], rest[1 : length - 2])
-            units += [] if pdu[0] & 0x80 and pdu[1:] in _OF_GATEWAYS else [unit]
+            units += [] if pdu[0] & 0x80 and pdu[1] in OF_THE_GATEWAY else [unit]
             rest = rest[length:]
         else:
             rubbish += 1
             rest = rest[1:]
     return Overheard(echo, tuple(units), rubbish)
-
-
-_OF_GATEWAYS: Final = (bytes((GATEWAY_PATH,)), bytes((GATEWAY_SILENT,)))
 
 
 def _tcp_frame(data: bytes) -> int:
@@ -303,7 +300,7 @@ class Log:
                 says = f"{one.question}: {result.pdu[2:].hex(' ')}" if result.outcome is Outcome.REPLY else "malformed"
                 answers_as = others[0] if others and one.unit not in seen.units else None
                 return self._add(Found(one.unit, one.setting, one.question, says, result.took, answers_as))
-            case Outcome.EXCEPTION if result.pdu[1] in (GATEWAY_PATH, GATEWAY_SILENT):
+            case Outcome.EXCEPTION if result.pdu[1] in OF_THE_GATEWAY:
                 self.dead_behind_gateway.add(one.unit)
                 return None
             case Outcome.EXCEPTION:

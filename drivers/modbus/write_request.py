@@ -1,11 +1,13 @@
 """Write requests: how a value is asked of a device, and which registers of it may be written at all."""
 
 import struct
+from collections.abc import Mapping
 from typing import Final
 
 from config.encoding import Table
 from config.errors import DeviceError
-from config.profile import ModbusProfile, ModbusSignal
+from config.modbus_signal import ModbusSignal
+from config.profile import ModbusProfile
 from config.sample import Value
 from config.signals import Signal
 from drivers.modbus.codec import encode
@@ -96,3 +98,21 @@ def written_addresses(pdu: bytes) -> tuple[Table, range]:
             case 22 if len(pdu) == 7:
                 return Table.HOLDING, range(address, address + 1)
     raise DeviceError(f"{pdu.hex(' ')} is no whole write request of function 05, 06, 15, 16 or 22")
+
+
+def check_allowed(pdu: bytes, every: Mapping[tuple[Table, int], int]) -> None:
+    """Raises ``DeviceError`` for a write to a register, or to bits of one, that ``every`` allowed one does not have."""
+    table, addresses = written_addresses(pdu)
+    bits = written_bits(pdu)
+    for address in addresses:
+        allowed = every.get((table, address), 0)
+        if not allowed:
+            raise DeviceError(
+                f"{table} {address} (on the wire) is not in the profile's list of what may be written: "
+                "no writable signal stands there, and 'writing.allow' does not name it"
+            )
+        if bits & ~allowed:
+            raise DeviceError(
+                f"{table} {address} (on the wire): of this register only the bits {allowed:#06x} may be written, "
+                f"and this would write {bits:#06x}; write the signal, or mask these bits (function 22)"
+            )

@@ -15,10 +15,11 @@ from config.profile import ModbusProfile
 from config.sample import Value
 from config.signals import Signal
 from config.site import Device, ModbusLink
-from drivers.modbus.command import Ask, DeviceCommands, Procedure
+from drivers.modbus.command import DeviceCommands
 from drivers.modbus.parameters import Parameters
 from drivers.modbus.plan import DevicePlan
 from drivers.modbus.probe import Probe
+from drivers.modbus.procedure import Ask, Procedure
 from drivers.modbus.transaction import Result
 from drivers.modbus.unit import BROADCAST
 from drivers.port import WriteResult

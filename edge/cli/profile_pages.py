@@ -11,7 +11,8 @@ from typing import Final
 from config.command import Command
 from config.encoding import BIT_TABLES, REGISTERS, Encoding, Order
 from config.lint import verified_of
-from config.profile import ModbusProfile, ModbusSignal, OpcUaProfile, Part, Verified
+from config.modbus_signal import ModbusSignal, Part, Verified
+from config.profile import ModbusProfile, OpcUaProfile
 
 INDEX: Final = "README.md"
 CHINESE: Final = "zh-CN"

@@ -8,7 +8,8 @@ from rich.text import Text
 
 from config.errors import Problem
 from config.lint import Remark, verified_of
-from config.profile import ModbusProfile, ModbusSignal, OpcUaProfile, OpcUaSignal, Verified
+from config.modbus_signal import ModbusSignal, Verified
+from config.profile import ModbusProfile, OpcUaProfile, OpcUaSignal
 from edge.cli.profile_pages import duration, encoding, rules
 from edge.cli.screen import console
 

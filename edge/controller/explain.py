@@ -4,7 +4,8 @@ from typing import Any, Final
 
 from config.diagnostics import DiagnosticSignal
 from config.load import LoadedSite
-from config.profile import ModbusSignal, OpcUaSignal
+from config.modbus_signal import ModbusSignal
+from config.profile import OpcUaSignal
 from config.sample import Reason, Sample
 from config.signals import Signal, digits, figure, profile_base, wire_place
 from config.site import Link

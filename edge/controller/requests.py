@@ -19,7 +19,7 @@ from control.guard import FastGuard
 from control.why import to_json as why_json
 from control.why import why
 from drivers.modbus.bus import ModbusBus
-from drivers.modbus.command import Ask
+from drivers.modbus.procedure import Ask
 from drivers.modbus.transaction import Result
 from drivers.port import WriteResult
 from edge.arguments import MAX_TEXT, BadRequest, number, text

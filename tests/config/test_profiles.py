@@ -9,7 +9,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from config.encoding import REGISTERS, Encoding
 from config.load import DEVICES, load_profile, profile_names
-from config.profile import ModbusProfile, ModbusSignal, OpcUaProfile, Profile, Verified
+from config.modbus_signal import ModbusSignal, Verified
+from config.profile import ModbusProfile, OpcUaProfile, Profile
 
 _PROFILE: TypeAdapter[ModbusProfile | OpcUaProfile] = TypeAdapter(Profile)
 

@@ -8,7 +8,7 @@ import pytest
 from config.encoding import Table
 from config.errors import DeviceError
 from drivers.modbus.bus import ModbusBus
-from drivers.modbus.command import Ask
+from drivers.modbus.procedure import Ask
 from drivers.modbus.raw import Place
 from drivers.modbus.transaction import Outcome
 from tests.drivers.fault_devices import FaultServer, Replier, Request, fault_server

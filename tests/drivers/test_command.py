@@ -13,9 +13,10 @@ from config.profile import ModbusProfile
 from config.sample import Sample, Value
 from config.signals import Signal, signal_table
 from config.site import Site
-from drivers.modbus.command import Ask, DeviceCommands, Pause, Procedure
+from drivers.modbus.command import DeviceCommands
 from drivers.modbus.parameters import Parameters
 from drivers.modbus.plan import DevicePlan, Read
+from drivers.modbus.procedure import Ask, Pause, Procedure
 from drivers.modbus.transaction import Outcome, Result
 from drivers.port import WriteResult
 from tests.drivers.fault_devices import Devices, Request

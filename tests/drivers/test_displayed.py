@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.encoding import Encoding, Order
-from config.profile import ModbusSignal
+from config.modbus_signal import ModbusSignal
 from drivers.modbus.displayed import Match, displayed, explained, matches
 from drivers.modbus.interpret import interpretations, orders
 from drivers.modbus.profile_line import yaml_line

@@ -8,8 +8,8 @@ import pytest
 
 from config.profile import ModbusProfile
 from config.sample import Reason
-from drivers.modbus.command import Ask
-from drivers.modbus.fresh import DeviceReader, outcome_text
+from drivers.modbus.fresh import DeviceReader
+from drivers.modbus.procedure import Ask, outcome_text
 from drivers.modbus.transaction import Outcome, Result
 from tests.drivers.sites import table_of
 
@@ -141,7 +141,7 @@ async def test_a_total_that_falls_silent_before_it_stands_is_none() -> None:
         (SILENCE, "no reply"),
         (Result(Outcome.LOST, b"link field is down", 0.0, 0.0), "link field is down"),
         (Result(Outcome.LOST, b"", 0.0, 0.0), "connection lost"),
-        (Result(Outcome.MALFORMED, b"\x03\x01", 0.0, 0.0), "a reply that fits no such request: 03 01"),
+        (Result(Outcome.MALFORMED, b"\x03\x01", 0.0, 0.0), "malformed reply 03 01"),
     ],
 )
 def test_what_came_of_a_request_in_words(result: Result, text: str) -> None:

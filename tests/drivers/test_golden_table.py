@@ -11,7 +11,8 @@ import pytest
 
 from config.encoding import BIT_TABLES, REGISTERS, Encoding, Order
 from config.load import DEVICES, load_profile, profile_names
-from config.profile import ModbusProfile, ModbusSignal
+from config.modbus_signal import ModbusSignal
+from config.profile import ModbusProfile
 from config.sample import Reason
 from config.units import unit
 from tests.drivers.golden import VECTORS, Vector

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.encoding import Encoding, Order
-from config.profile import ModbusSignal
+from config.modbus_signal import ModbusSignal
 from drivers.modbus.codec import byte_order
 from drivers.modbus.interpret import Interpretation, interpretations, movement, read
 from drivers.modbus.profile_line import yaml_of

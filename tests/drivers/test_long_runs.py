@@ -12,7 +12,7 @@ from tests.drivers.fault_devices import Replier, Request, fault_server
 from tests.drivers.sites import Fields, device, driving, site_of, tcp_link
 from tests.drivers.test_bus import FOREVER_S
 from tests.drivers.test_bus_by_hand import FIRST, bus_of
-from tests.drivers.test_quirks import SERIAL, profile
+from tests.drivers.test_quirks import SERIAL, UNIT_BY_CODE, profile
 from tests.drivers.virtual import World
 from tests.hil_sim.sites import until
 
@@ -78,12 +78,7 @@ def test_a_slow_poll_that_is_lost_does_not_wait_for_its_next_turn(world: World) 
 
 
 def test_a_code_that_can_be_read_no_more_says_nothing_of_other_readings(world: World) -> None:
-    codes = {"signal": "code", "codes": {0: "m3/h", 1: "L/s"}}
-    fields: Fields = {
-        "flow": {"table": "holding", "address": 0, "unit": "m3/h", "unit_from": codes},
-        "code": {"table": "holding", "address": 40, "poll": "1 h"},
-    }
-    loaded = world.site({"bus": tcp_link(502)}, {"D-1": device("bus", 1, "10 s", profile(fields))})
+    loaded = world.site({"bus": tcp_link(502)}, {"D-1": device("bus", 1, "10 s", profile(UNIT_BY_CODE))})
 
     async def story() -> None:
         far = world["bus"].devices

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.encoding import REGISTERS, Encoding, Table
-from config.profile import ModbusProfile, ModbusSignal
+from config.modbus_signal import ModbusSignal
+from config.profile import ModbusProfile
 from config.signals import SignalTable
 from drivers.modbus.parameters import Parameters
 from drivers.modbus.plan import DevicePlan, Read

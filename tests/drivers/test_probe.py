@@ -8,8 +8,8 @@ import pytest
 from config.encoding import Table
 from config.errors import LinkError
 from config.site import ModbusRtuLink, ModbusTcpLink
-from drivers.modbus.command import Ask, Pause, Procedure
 from drivers.modbus.probe import DRAIN_TIMEOUTS, Probe
+from drivers.modbus.procedure import Ask, Pause, Procedure
 from drivers.modbus.raw import Place
 from drivers.modbus.search import overheard
 from drivers.modbus.transaction import Outcome

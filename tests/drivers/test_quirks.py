@@ -118,13 +118,19 @@ def test_quirk_04_carry_hundreds_and_powers_of_ten() -> None:
     assert Device(power).read("00003039 0002")["total"].value == pytest.approx(1234.5)
 
 
+UNIT_BY_CODE: Fields = {
+    "flow": {
+        "table": "holding",
+        "address": 0,
+        "unit": "m3/h",
+        "unit_from": {"signal": "code", "codes": {0: "m3/h", 1: "L/s"}},
+    },
+    "code": {"table": "holding", "address": 40, "poll": "1 h"},
+}
+
+
 def test_quirk_05_unit_codes_are_read_at_connect_and_hourly_and_a_change_is_told(world: World) -> None:
-    codes = {0: "m3/h", 1: "L/s"}
-    fields: Fields = {
-        "flow": {"table": "holding", "address": 0, "unit": "m3/h", "unit_from": {"signal": "code", "codes": codes}},
-        "code": {"table": "holding", "address": 40, "poll": "1 h"},
-    }
-    loaded = world.site({"bus": tcp_link(502)}, {"D-1": device("bus", 1, "10 s", profile(fields))})
+    loaded = world.site({"bus": tcp_link(502)}, {"D-1": device("bus", 1, "10 s", profile(UNIT_BY_CODE))})
 
     async def story() -> None:
         far = world["bus"].devices

@@ -10,9 +10,9 @@ from config.load import DEVICES, load_profile, profile_names
 from config.profile import ModbusProfile
 from config.signals import Signal, signal_table
 from config.site import Site
-from drivers.modbus.command import Ask
 from drivers.modbus.fresh import DeviceReader
 from drivers.modbus.plan import READ_FUNCTION
+from drivers.modbus.procedure import Ask
 from drivers.modbus.recognise import Fit, note_identity, note_readings, ranked
 from drivers.modbus.transaction import Outcome, Result
 

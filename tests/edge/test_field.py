@@ -10,7 +10,7 @@ import yaml
 from config.load import LoadedSite, load_site
 from config.sample import Value
 from config.signals import Signal
-from drivers.modbus.command import Ask
+from drivers.modbus.procedure import Ask
 from drivers.modbus.transaction import Outcome, Result
 from drivers.port import WriteResult
 from edge.arguments import BadRequest

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.encoding import Encoding, Order, Table
-from config.profile import ModbusSignal, Part
+from config.modbus_signal import ModbusSignal, Part
 from config.sample import Value
 from config.signals import Signal
 from config.units import canonical_unit, unit

@@ -178,3 +178,32 @@ async def reads_all(drivers: Drivers, device: str = "D-1") -> None:
         await until(lambda: not wrong())
     except TimeoutError:
         raise AssertionError(f"not read: {wrong()}") from None
+
+
+def assert_flawless(drivers: Drivers) -> None:
+    """Every reading was good, and the one connection carried nothing else."""
+    assert all(sample.good for samples in drivers.readings.of.values() for sample in samples)
+    status = drivers.links["bus"].status()
+    assert (status.stray_bytes, status.crc_errors, status.connects) == (0, 0, 1)
+
+
+WRITES: Final[dict[str, Value]] = {
+    "setpoint": 4711,
+    "wide": -2.5,
+    "run": False,
+    "open": True,
+    "alarm": True,
+    "flag": False,
+}
+WAYS_TO_WRITE: Final[tuple[tuple[dict[str, str], set[int]], ...]] = (
+    ({}, {5, 6, 16}),
+    ({"registers": "multiple", "coils": "multiple", "bits": "mask"}, {15, 16, 22}),
+)
+"""What a profile says of writing, and the functions that are used then."""
+
+
+async def writes_all(drivers: Drivers) -> None:
+    """Writes what can be written, once what is there has been read; each write must be confirmed by reading back."""
+    await reads_all(drivers)
+    for name, value in WRITES.items():
+        assert await drivers.write(f"D-1.{name}", value) == (True, value, "")

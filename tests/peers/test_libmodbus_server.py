@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from config.sample import Reason, Value
+from config.sample import Reason
 from tests.drivers.sites import driving, site_of
 from tests.hil_sim.sites import until
 from tests.peers.everything import (
@@ -18,11 +18,15 @@ from tests.peers.everything import (
     INPUT,
     SETPOINT,
     VALUES,
+    WAYS_TO_WRITE,
+    WRITES,
+    assert_flawless,
     bench,
     holding,
     reads_all,
     rtu_link,
     tcp_link,
+    writes_all,
 )
 from tests.peers.libmodbus import Server, float_of, gets_floats_right, needs_libmodbus, rtu_server, tcp_server
 from tests.peers.serial_bus import SerialBus, serial_bus
@@ -58,26 +62,15 @@ async def peer(request: pytest.FixtureRequest) -> AsyncIterator[Peer]:
 async def test_every_table_and_every_encoding_is_read(tmp_path: Path, peer: Peer) -> None:
     async with driving(bench(tmp_path, peer.link)) as drivers:
         await reads_all(drivers)
-        assert all(sample.good for samples in drivers.readings.of.values() for sample in samples)
-        status = drivers.links["bus"].status()
-        assert (status.stray_bytes, status.crc_errors, status.connects) == (0, 0, 1)
+        assert_flawless(drivers)
 
 
-WRITES: dict[str, Value] = {"setpoint": 4711, "wide": -2.5, "run": False, "open": True, "alarm": True, "flag": False}
-
-
-@pytest.mark.parametrize(
-    ("writing", "functions"),
-    [({}, {5, 6, 16}), ({"registers": "multiple", "coils": "multiple", "bits": "mask"}, {15, 16, 22})],
-    ids=["05 06 16", "15 16 22"],
-)
+@pytest.mark.parametrize(("writing", "functions"), WAYS_TO_WRITE, ids=["05 06 16", "15 16 22"])
 async def test_writes_arrive_and_are_read_back(
     tmp_path: Path, peer: Peer, writing: dict[str, str], functions: set[int]
 ) -> None:
     async with driving(bench(tmp_path, peer.link, writing=writing)) as drivers:
-        await reads_all(drivers)
-        for name, value in WRITES.items():
-            assert await drivers.write(f"D-1.{name}", value) == (True, value, "")
+        await writes_all(drivers)
         assert peer.server.holding[FLAGS:50] == [1 << 9, 4711, 0xC020, 0]
         assert peer.server.coils[0:2] == [0, 1]
         assert {request[1] for request in peer.server.requests} - {1, 2, 3, 4} == functions

@@ -10,7 +10,7 @@ from pymodbus import FramerType
 from pymodbus.constants import ExcCodes
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from config.sample import Reason, Value
+from config.sample import Reason
 from tests.drivers.sites import driving
 from tests.hil_sim.certificates import Authority
 from tests.hil_sim.sites import until
@@ -19,11 +19,14 @@ from tests.peers.everything import (
     SETPOINT,
     UNIT,
     VALUES,
+    WAYS_TO_WRITE,
+    assert_flawless,
     bench,
     holding,
     reads_all,
     rtu_link,
     tcp_link,
+    writes_all,
 )
 from tests.peers.pymodbus_peers import Behaviour, Server, device, serial_server, tcp_server
 from tests.peers.serial_bus import serial_bus
@@ -75,26 +78,15 @@ async def tcp_peer() -> AsyncIterator[Peer]:
 async def test_every_table_and_every_encoding_is_read(tmp_path: Path, peer: Peer) -> None:
     async with driving(bench(tmp_path, peer.link)) as drivers:
         await reads_all(drivers)
-        assert all(sample.good for samples in drivers.readings.of.values() for sample in samples)
-        status = drivers.links["bus"].status()
-        assert (status.stray_bytes, status.crc_errors, status.connects) == (0, 0, 1)
+        assert_flawless(drivers)
 
 
-WRITES: dict[str, Value] = {"setpoint": 4711, "wide": -2.5, "run": False, "open": True, "alarm": True, "flag": False}
-
-
-@pytest.mark.parametrize(
-    ("writing", "functions"),
-    [({}, {5, 6, 16}), ({"registers": "multiple", "coils": "multiple", "bits": "mask"}, {15, 16, 22})],
-    ids=["05 06 16", "15 16 22"],
-)
+@pytest.mark.parametrize(("writing", "functions"), WAYS_TO_WRITE, ids=["05 06 16", "15 16 22"])
 async def test_writes_arrive_and_are_read_back(
     tmp_path: Path, peer: Peer, writing: dict[str, str], functions: set[int]
 ) -> None:
     async with driving(bench(tmp_path, peer.link, writing=writing)) as drivers:
-        await reads_all(drivers)
-        for name, value in WRITES.items():
-            assert await drivers.write(f"D-1.{name}", value) == (True, value, "")
+        await writes_all(drivers)
         assert await peer.server.async_getValues(UNIT, 3, FLAGS, 4) == [1 << 9, 4711, 0xC020, 0]
         assert await peer.server.async_getValues(UNIT, 1, 0, 2) == [False, True]
         assert {function for function, _ in peer.behaviour.asked} - {1, 2, 3, 4} == functions
