@@ -8,25 +8,16 @@ from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from config.command import Watchdog
+from config.device import Device
 from config.diagnostics import DEVICE_FIGURES
+from config.dispenser import BatchDispenser, ContinuousDispenser, Dispenser
+from config.equipment import ModulatingValve, MotorValve
+from config.guard import BatchGuard, FastGuard, Guard
+from config.link import ModbusRtuLink, ModbusTcpLink, OpcUaLink
 from config.modbus_signal import ModbusSignal
 from config.model import Measured
 from config.profile import ModbusProfile, OpcUaProfile, OpcUaSignal
-from config.site import (
-    BatchDispenser,
-    BatchGuard,
-    ContinuousDispenser,
-    Device,
-    Dispenser,
-    FastGuard,
-    Guard,
-    ModbusRtuLink,
-    ModbusTcpLink,
-    ModulatingValve,
-    MotorValve,
-    OpcUaLink,
-    Site,
-)
+from config.site import Site
 from config.standard import PARAMETERS, AppliedLimit, applied_limits, column_names, parameter_kind, uses
 from config.units import CANONICAL, unit
 

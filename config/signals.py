@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from config.device import Device
 from config.diagnostics import DEVICE_FIGURES, LINK_FIGURES, DiagnosticSignal
 from config.encoding import BIT_TABLES, REGISTERS, Encoding
 from config.modbus_signal import Kind, ModbusSignal
 from config.profile import ModbusProfile, OpcUaSignal, Profile
-from config.site import Device, Site
+from config.site import Site
 from config.units import canonical_unit, unit
 
 Priority = Literal["high", "normal", "low"]

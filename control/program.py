@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from config.check import dispenser_limits
+from config.dispenser import BatchDispenser as BatchSettings
+from config.dispenser import ContinuousDispenser as ContinuousSettings
+from config.dispenser import Dispenser as DispenserSettings
+from config.equipment import MotorValve
+from config.guard import BatchGuard as BatchGuardSettings
+from config.guard import FastGuard as FastGuardSettings
+from config.guard import Guard as GuardSettings
 from config.load import LoadedSite
 from config.signals import Signal, SignalTable
-from config.site import BatchDispenser as BatchSettings
-from config.site import BatchGuard as BatchGuardSettings
-from config.site import ContinuousDispenser as ContinuousSettings
-from config.site import Dispenser as DispenserSettings
-from config.site import FastGuard as FastGuardSettings
-from config.site import Guard as GuardSettings
-from config.site import MotorValve
 from config.standard import AppliedLimit, uses
 from control.batch import BatchDispenser
 from control.continuous import ContinuousDispenser

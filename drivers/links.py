@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from config.link import ModbusRtuLink, ModbusTcpLink, OpcUaLink
 from config.load import LoadedSite
-from config.site import ModbusRtuLink, ModbusTcpLink, OpcUaLink
 from drivers.modbus.bus import ModbusBus
 from drivers.opcua.session import OpcUaSession
 from drivers.port import LinkDriver, Notify, Sink

@@ -13,14 +13,16 @@ from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
 from config.encoding import Table
+from config.equipment import MotorValve
 from config.errors import DeviceError
+from config.link import Link, ModbusRtuLink, ModbusTcpLink, OpcUaLink
 from config.lint import DEMAND_KINDS
 from config.load import LoadedSite
 from config.modbus_signal import ModbusSignal
 from config.profile import ModbusProfile
 from config.sample import Value
 from config.signals import Signal, digits, wire_place
-from config.site import Link, ModbusRtuLink, ModbusTcpLink, MotorValve, OpcUaLink, Site
+from config.site import Site
 from config.units import kind_of, quantity
 from drivers.modbus.fresh import DeviceReader, Reading
 from drivers.modbus.procedure import Ask, outcome_text

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from config.guard import BatchGuard
 from config.load import LoadedSite
 from config.sample import Value
-from config.site import BatchGuard
 from hil_sim.analyzer import BatchAnalyzer, Probe
 from hil_sim.errors import SimulatorError
 from hil_sim.meter import Meter

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from config.errors import LinkError
-from config.site import OpcUaLink
+from config.link import OpcUaLink
 
 APPLICATION_URI: Final = "urn:penstock:simulator:plc"
 _POLICIES: Final = {

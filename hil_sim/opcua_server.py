@@ -18,10 +18,10 @@ from asyncua.server.server import Server
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
 
+from config.link import OpcUaLink
 from config.profile import OpcUaSignal
 from config.sample import Value
 from config.signals import Signal
-from config.site import OpcUaLink
 from hil_sim.faults import Faults
 from hil_sim.opcua_security import secure
 from hil_sim.station import Point

@@ -8,10 +8,10 @@ from typing import Any, Final, Protocol
 from urllib.parse import urlparse
 from zoneinfo import ZoneInfo
 
+from config.link import ModbusRtuLink, ModbusTcpLink, OpcUaLink
 from config.load import LoadedSite
 from config.profile import ModbusProfile
 from config.sample import Value
-from config.site import ModbusRtuLink, ModbusTcpLink, OpcUaLink
 from hil_sim.base_station import Settings
 from hil_sim.control_channel import ControlChannel
 from hil_sim.errors import SimulatorError

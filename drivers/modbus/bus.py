@@ -15,9 +15,9 @@ from typing import Final
 import structlog
 
 from config.errors import DeviceError
+from config.link import ModbusLink, ModbusTcpLink
 from config.load import LoadedSite
 from config.sample import Reason, Sample, Value, bad
-from config.site import ModbusLink, ModbusTcpLink
 from drivers.modbus.device import Device, by_hand, device_of
 from drivers.modbus.exceptions import (
     ACKNOWLEDGE,

@@ -7,8 +7,8 @@ from typing import Final
 
 import structlog
 
+from config.link import ModbusLink, ModbusTcpLink
 from config.sample import Reason, bad
-from config.site import ModbusLink, ModbusTcpLink
 from drivers.modbus.exceptions import OF_THE_GATEWAY, exception_text
 from drivers.modbus.procedure import outcome_text
 from drivers.modbus.transaction import REPLY, Outcome, Result

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 
 from config.errors import LinkError
-from config.site import ModbusLink, ModbusTcpLink
+from config.link import ModbusLink, ModbusTcpLink
 from drivers.modbus.framing import MAX_PDU_BYTES, Expected
 from drivers.modbus.transaction import REPLY, Done, Exchange, Outcome, Request, Result
 from drivers.modbus.transport import connect, has_transaction_ids, line_timing

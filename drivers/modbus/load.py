@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from config.link import ModbusRtuLink, ModbusTcpLink
 from config.load import LoadedSite
 from config.profile import ModbusProfile
-from config.site import ModbusRtuLink, ModbusTcpLink
 from drivers.modbus.parameters import Parameters
 from drivers.modbus.plan import DevicePlan
 from drivers.modbus.transport import line_timing

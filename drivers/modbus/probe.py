@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, NamedTuple, Self
 
 from config.errors import LinkError
-from config.site import ModbusLink, ModbusTcpLink
+from config.link import ModbusLink, ModbusTcpLink
 from drivers.modbus.framing import LAST_READ_FUNCTION, Expected, FrameCounts, Framing, Reply
 from drivers.modbus.procedure import Ask, BrokenOff, Pause, Procedure
 from drivers.modbus.transaction import Exchange, Outcome, Request, Result

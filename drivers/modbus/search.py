@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 from config.encoding import BIT_TABLES, Table
+from config.link import Baudrate
 from config.profile import ModbusProfile
-from config.site import Baudrate
 from drivers.modbus.exceptions import OF_THE_GATEWAY, exception_text
 from drivers.modbus.framing import MBAP_BYTES, crc
 from drivers.modbus.probe import Answer

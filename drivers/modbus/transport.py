@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from pymodbus.transport.serialtransport import SerialTransport
 
 from config.errors import LinkError
-from config.site import ModbusLink, ModbusRtuLink, ModbusTcpLink, SerialLine, Tls
+from config.link import ModbusLink, ModbusRtuLink, ModbusTcpLink, SerialLine, Tls
 from drivers.modbus.framing import CRC_BYTES, Framing, RtuFraming, TcpFraming
 from drivers.modbus.transaction import Exchange
 

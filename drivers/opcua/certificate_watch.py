@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import structlog
 
-from config.site import OpcUaLink
+from config.link import OpcUaLink
 from drivers.opcua.certificate import WARN_DAYS, days_left
 from drivers.opcua.pki_files import Contents
 from drivers.opcua.security import Protection, other_hosts

@@ -24,7 +24,7 @@ from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.uaerrors import BadEncodingLimitsExceeded, BadResponseTooLarge, BadTooManyOperations, UaError
 
 from config.errors import LinkError
-from config.site import OpcUaLink
+from config.link import OpcUaLink
 from drivers.opcua import reading
 from drivers.opcua.errors import MalformedAnswer, decoding
 from drivers.opcua.items import Item

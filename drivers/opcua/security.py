@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from config.errors import LinkError
-from config.site import OpcUaLink
+from config.link import OpcUaLink
 from drivers.opcua.certificate import OwnCertificate, check_valid, host_names, is_made_out_to, own_certificate, uris
 from drivers.opcua.errors import decoding
 from drivers.opcua.trust import TrustList, first_certificate

@@ -16,9 +16,9 @@ import structlog
 from asyncua.ua.uaerrors import BadIdentityTokenInvalid, BadIdentityTokenRejected, BadUserAccessDenied, UaError
 
 from config.errors import LinkError
+from config.link import OpcUaLink
 from config.load import LoadedSite
 from config.sample import Value
-from config.site import OpcUaLink
 from drivers.opcua.certificate_watch import CertificateWatch
 from drivers.opcua.connection import Connection
 from drivers.opcua.errors import MalformedAnswer, explained

@@ -7,10 +7,11 @@ import typer
 from pydantic import ValidationError
 
 from config.errors import DeviceError
+from config.link import Baudrate, ModbusLink, ModbusRtuLink, ModbusTcpLink
 from config.load import DEVICES, LoadedSite, load_profile, profile_names
 from config.profile import ModbusProfile, OpcUaProfile
 from config.signals import signal_table
-from config.site import Baudrate, ModbusLink, ModbusRtuLink, ModbusTcpLink, Site
+from config.site import Site
 from edge.cli.target import Target
 
 HERE: Final = "here"

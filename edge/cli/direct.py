@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from config.device import Device
 from config.errors import DeviceError, LinkError, StoreError
+from config.link import ModbusLink
 from config.load import LoadedSite
 from config.profile import ModbusProfile
 from config.sample import Value
 from config.signals import Signal
-from config.site import Device, ModbusLink
 from drivers.modbus.command import DeviceCommands
 from drivers.modbus.parameters import Parameters
 from drivers.modbus.plan import DevicePlan

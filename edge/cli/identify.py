@@ -125,7 +125,7 @@ def _reader(profile: Any) -> Any:
     """A reader of a profile's signals; its clock is that of most sites here."""
     from zoneinfo import ZoneInfo
 
-    from config.site import ModbusTcpLink
+    from config.link import ModbusTcpLink
     from drivers.modbus.fresh import DeviceReader
     from edge.cli.by_hand import site_of_one
 

@@ -13,7 +13,7 @@ from edge.cli.options import DEFAULT_STATE, Json, State
 from edge.cli.printed import print_json, say
 
 if TYPE_CHECKING:
-    from config.site import OpcUaLink
+    from config.link import OpcUaLink
     from drivers.opcua.browse import Found
     from drivers.opcua.pki_files import Entry
 
@@ -199,8 +199,8 @@ def _site_id(site: Path) -> str:
 
 def _settings(target: str, name: str) -> tuple["OpcUaLink", str]:
     """The link to browse, and the site it belongs to."""
+    from config.link import OpcUaLink
     from config.load import load_site
-    from config.site import OpcUaLink
 
     if target.startswith("opc.tcp://"):
         if name:

@@ -7,7 +7,7 @@ import socket
 import stat
 from typing import Any, Final
 
-from config.site import ModbusLink, ModbusTcpLink
+from config.link import ModbusLink, ModbusTcpLink
 
 RESOLVE_S: Final = 3.0
 """A name server that does not answer in this time leaves a host known by its spelling alone."""

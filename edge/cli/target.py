@@ -14,7 +14,7 @@ import typer
 from edge.cli.options import DEFAULT_STATE, State
 
 if TYPE_CHECKING:
-    from config.site import Baudrate
+    from config.link import Baudrate
 
 
 MODBUS_PORT: Final = 502

@@ -3,12 +3,12 @@
 from typing import Any, Final
 
 from config.diagnostics import DiagnosticSignal
+from config.link import Link
 from config.load import LoadedSite
 from config.modbus_signal import ModbusSignal
 from config.profile import OpcUaSignal
 from config.sample import Reason, Sample
 from config.signals import Signal, digits, figure, profile_base, wire_place
-from config.site import Link
 from drivers.modbus.unjudged import number_in
 from drivers.port import LinkStatus
 from edge.field import link_address

@@ -17,7 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from pydantic import ValidationError
 
 from config.errors import LinkError
-from config.site import OpcUaLink
+from config.link import OpcUaLink
 from drivers.opcua import certificate as certificates
 from drivers.opcua.certificate import own_certificate, renew_own, thumbprint, uris
 from drivers.opcua.certificate_watch import CertificateWatch

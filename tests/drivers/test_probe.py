@@ -7,7 +7,7 @@ import pytest
 
 from config.encoding import Table
 from config.errors import LinkError
-from config.site import ModbusRtuLink, ModbusTcpLink
+from config.link import ModbusRtuLink, ModbusTcpLink
 from drivers.modbus.probe import DRAIN_TIMEOUTS, Probe
 from drivers.modbus.procedure import Ask, Pause, Procedure
 from drivers.modbus.raw import Place

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 import drivers.modbus
+from config.link import ModbusRtuLink
 from config.load import DEVICES, load_profile
 from config.profile import ModbusProfile
 from config.sample import Quality, Reason
-from config.site import ModbusRtuLink
 from drivers.modbus.framing import Expected, RtuFraming
 from drivers.modbus.torn import LONGEST_PAUSE_S, SETTLED_S
 from drivers.modbus.transport import line_timing

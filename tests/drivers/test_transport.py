@@ -12,7 +12,7 @@ import pytest
 import uvloop
 
 from config.errors import LinkError
-from config.site import ModbusLink, ModbusRtuLink, ModbusTcpLink
+from config.link import ModbusLink, ModbusRtuLink, ModbusTcpLink
 from drivers.links import open_links
 from drivers.modbus.framing import RtuFraming, TcpFraming
 from drivers.modbus.transport import SettingsRefused, connect, framing_of, has_transaction_ids, line_timing

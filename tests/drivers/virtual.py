@@ -14,8 +14,8 @@ from typing import Any, Final
 import pytest
 
 from config.errors import LinkError
+from config.link import ModbusLink, ModbusRtuLink, ModbusTcpLink
 from config.load import LoadedSite
-from config.site import ModbusLink, ModbusRtuLink, ModbusTcpLink
 from drivers.modbus.transaction import Exchange
 from drivers.modbus.transport import framing_of, line_timing
 from tests.drivers.fault_devices import Devices, Far, FramingName

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from config.site import ModbusRtuLink, ModbusTcpLink
+from config.link import ModbusRtuLink, ModbusTcpLink
 from edge.cli.same_bus import same_host, same_port, shared_link
 
 

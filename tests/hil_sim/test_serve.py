@@ -16,8 +16,8 @@ import pytest
 import yaml
 from pymodbus.client import ModbusTcpClient
 
+from config.link import ModbusRtuLink, ModbusTcpLink, OpcUaLink
 from config.load import load_site
-from config.site import ModbusRtuLink, ModbusTcpLink, OpcUaLink
 from tests.hil_sim.certificates import Authority
 from tests.hil_sim.sites import SITES
 

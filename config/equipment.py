@@ -1,0 +1,38 @@
+"""The valves and pumps of a site file, with the signals that command them and that tell where they are."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from config.model import FileModel, Percent, PositiveSeconds, SignalName
+
+
+class MotorValve(FileModel):
+    """An open/close valve: energised to open, limit switches for both ends. ``travel`` is its full stroke time."""
+
+    type: Literal["motor"]
+    open_command: SignalName
+    opened: SignalName
+    closed: SignalName
+    travel: PositiveSeconds
+
+
+class ModulatingValve(FileModel):
+    """A positioned valve. ``position_command`` and ``position`` in percent open."""
+
+    type: Literal["modulating"]
+    position_command: SignalName
+    position: SignalName
+    travel: PositiveSeconds
+    closed_below: Percent = 1.0
+
+
+Valve = Annotated[MotorValve | ModulatingValve, Field(discriminator="type")]
+
+
+class Pump(FileModel):
+    """A pump with run feedback. It is started after its valve has left closed and stopped before it closes."""
+
+    run_command: SignalName
+    running: SignalName
+    start_timeout: PositiveSeconds = 5.0
