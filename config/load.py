@@ -12,7 +12,8 @@ import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from config.check import Finding, check_site
+from config.check import check_site
+from config.check.references import Finding
 from config.errors import ConfigError, Problem
 from config.profile import ModbusProfile, OpcUaProfile, Profile
 from config.signals import SignalTable, signal_table
@@ -24,7 +25,10 @@ MAX_FILE_BYTES: Final = 32 * 1024 * 1024
 MAX_PRUNINGS: Final = 4
 """How often what is wrong is left out to look at the rest: once for itself, and for what that leaves incomplete."""
 
-_SECTIONS_OF_ENTRIES: Final = ("links", "devices", "valves", "pumps", "dispensers")
+_SECTIONS_OF_ENTRIES: Final = frozenset(
+    name for name, field in Site.model_fields.items() if typing.get_origin(field.annotation) is dict
+)
+"""The sections of a site file that hold entries by tag: one that is wrong is left out alone."""
 _PROFILE: Final[TypeAdapter[ModbusProfile | OpcUaProfile]] = TypeAdapter(Profile)
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

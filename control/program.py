@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from config.check import dispenser_limits
+from config.check.guards import dispenser_limits
 from config.dispenser import BatchDispenser as BatchSettings
 from config.dispenser import ContinuousDispenser as ContinuousSettings
 from config.dispenser import Dispenser as DispenserSettings

@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from config.check import dispenser_limits
+from config.check.guards import dispenser_limits
 from config.load import LoadedSite
 from config.units import CANONICAL
 from edge.cli.link_tables import links_view

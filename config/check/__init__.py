@@ -1,0 +1,36 @@
+"""What a site file must hold beyond its form: every reference leads somewhere, units fit, limits are lawful."""
+
+from collections.abc import Iterator
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from config.check.devices import check_devices
+from config.check.dispensers import check_dispenser
+from config.check.equipment import check_pumps, check_shared_outputs, check_valves
+from config.check.links import check_links
+from config.check.references import Finding, Profiles, References
+from config.check.uplink import check_uplink
+from config.site import Site
+
+
+def check_site(site: Site, profiles: Profiles, unknown: frozenset[str]) -> list[Finding]:
+    """Every finding on a well-formed site. Tags in ``unknown`` were left out and are not reported again."""
+    return list(_findings(References(site, profiles, unknown)))
+
+
+def _findings(known: References) -> Iterator[Finding]:
+    yield from _check_timezone(known)
+    yield from check_links(known)
+    yield from check_devices(known)
+    yield from check_valves(known)
+    yield from check_pumps(known)
+    yield from check_shared_outputs(known)
+    for tag, dispenser in known.site.dispensers.items():
+        yield from check_dispenser(known, ("dispensers", tag), dispenser)
+    yield from check_uplink(known)
+
+
+def _check_timezone(known: References) -> Iterator[Finding]:
+    try:
+        ZoneInfo(known.site.site.timezone)
+    except (ZoneInfoNotFoundError, ValueError):
+        yield Finding(("site", "timezone"), f"'{known.site.site.timezone}'", "a time zone such as 'Asia/Shanghai'")

@@ -1,0 +1,46 @@
+"""Valves and pumps: commanded by signals that can be written, told by signals of their kind, each with one owner."""
+
+from collections.abc import Iterator
+
+from config.check.references import Finding, References, Where
+from config.equipment import MotorValve
+
+
+def check_valves(known: References) -> Iterator[Finding]:
+    for tag, valve in known.site.valves.items():
+        here: Where = ("valves", tag)
+        if isinstance(valve, MotorValve):
+            yield from known.signal((*here, "open_command"), valve.open_command, "bool", writable=True)
+            yield from known.signal((*here, "opened"), valve.opened, "bool")
+            yield from known.signal((*here, "closed"), valve.closed, "bool")
+        else:
+            yield from known.signal((*here, "position_command"), valve.position_command, "ratio", writable=True)
+            yield from known.signal((*here, "position"), valve.position, "ratio")
+
+
+def check_pumps(known: References) -> Iterator[Finding]:
+    for tag, pump in known.site.pumps.items():
+        yield from known.signal(("pumps", tag, "run_command"), pump.run_command, "bool", writable=True)
+        yield from known.signal(("pumps", tag, "running"), pump.running, "bool")
+
+
+def check_shared_outputs(known: References) -> Iterator[Finding]:
+    owners: dict[str, str] = {}
+    outputs = [
+        (("valves", tag, field), getattr(valve, field))
+        for tag, valve in known.site.valves.items()
+        for field in ("open_command", "position_command")
+        if hasattr(valve, field)
+    ] + [(("pumps", tag, "run_command"), pump.run_command) for tag, pump in known.site.pumps.items()]
+    for path, signal in outputs:
+        if signal in owners:
+            yield Finding(path, f"'{signal}', which {owners[signal]} commands", "an output of its own")
+        owners.setdefault(signal, path[1])
+    for kind in ("valve", "pump"):
+        users: dict[str, str] = {}
+        for tag, dispenser in known.site.dispensers.items():
+            equipment = getattr(dispenser, kind)
+            if equipment is not None and equipment in users:
+                found = f"'{equipment}', which belongs to dispenser {users[equipment]}"
+                yield Finding(("dispensers", tag, kind), found, f"a {kind} of its own")
+            users.setdefault(equipment, tag)
