@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from config.sample import Sample
-from control.cause import Cause, Code, amount, to_json
+from control.cause import Cause, amount, to_json
+from control.code import Code
 from control.command import Command
 from control.event import Event, Kind
 from control.instant import Instant

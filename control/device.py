@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 
 from config.sample import Reason, Sample
-from control.cause import Cause, Code, reason_text
+from control.cause import Cause, reason_text
+from control.code import Code
 from control.instant import Instant
 from control.timer import lasted, since
 

@@ -21,7 +21,8 @@ from math import inf, isfinite
 
 from config.sample import Quality, Reason, Sample
 from config.standard import Staleness
-from control.cause import Cause, Code, amount, reason_text, seen
+from control.cause import Cause, amount, reason_text, seen
+from control.code import Code
 from control.instant import Instant
 from control.timer import lasted, since
 

@@ -7,7 +7,8 @@ stays in place.
 from dataclasses import dataclass, replace
 
 from config.sample import Sample
-from control.cause import Cause, Code, amount, reason_text, seen
+from control.cause import Cause, amount, reason_text, seen
+from control.code import Code
 from control.instant import Instant
 from control.timer import lasted, since
 

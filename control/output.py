@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from config.sample import Sample
 from control.arbitration import Demand
-from control.cause import Cause, Code
+from control.cause import Cause
+from control.code import Code
 from control.instant import Instant
 from control.timer import lasted, since
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from config.sample import Sample
 from control import output
 from control.arbitration import Demand
-from control.cause import Cause, Code
+from control.cause import Cause
+from control.code import Code
 from control.device import DeviceState
 from control.guard import GuardState, Verdict
 from control.instant import Instant

@@ -6,7 +6,8 @@ The pump's own hard-wired protections (overload, dry run) stay in place and work
 from dataclasses import dataclass, replace
 
 from config.sample import Sample
-from control.cause import Cause, Code, amount, reason_text
+from control.cause import Cause, amount, reason_text
+from control.code import Code
 from control.instant import Instant
 from control.timer import since
 

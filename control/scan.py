@@ -12,7 +12,8 @@ from control.alarm import Condition, Priority
 from control.arbitration import Demand, Rank, strongest
 from control.batch import ENDING, BatchDispenser, BatchInputs, BatchResult, BatchState, Quality
 from control.batch import Phase as BatchPhase
-from control.cause import Cause, Code, amount, root, to_json
+from control.cause import Cause, amount, root, to_json
+from control.code import Code
 from control.command import Answer, Command, Op
 from control.condition import condition
 from control.continuous import ContinuousDispenser, ContinuousResult, ContinuousState

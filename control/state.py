@@ -11,7 +11,8 @@ from control.alarm import Alarm
 from control.arbitration import Demand, Rank
 from control.batch import BatchDispenser, BatchState, Order, Quality
 from control.batch import Phase as BatchPhase
-from control.cause import Cause, Code, from_json, to_json
+from control.cause import Cause, from_json, to_json
+from control.code import Code
 from control.continuous import ContinuousState
 from control.device import DeviceState
 from control.guard import BatchGuard, GuardState

@@ -7,7 +7,8 @@ act, taken only when the cause is gone on fresh good data. The first-out cause i
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from control.cause import Cause, Code
+from control.cause import Cause
+from control.code import Code
 from control.instant import Instant
 
 

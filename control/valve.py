@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from config.sample import Sample
-from control.cause import Cause, Code, amount, reason_text
+from control.cause import Cause, amount, reason_text
+from control.code import Code
 from control.instant import Instant
 from control.timer import since
 

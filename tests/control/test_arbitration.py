@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from config.sample import Reason
 from control.arbitration import Demand, Rank, strongest
-from control.cause import Cause, Code
+from control.cause import Cause
+from control.code import Code
 from control.command import Op
 from control.state import safe_outputs
 from tests.control.bench import FillStation

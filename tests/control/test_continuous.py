@@ -6,7 +6,8 @@ from math import sqrt
 import pytest
 
 from config.sample import NOT_YET_READ, Reason
-from control.cause import Code, root
+from control.cause import root
+from control.code import Code
 from control.command import Answer, Op
 from control.continuous import ACCOUNT_PERIOD_S, ContinuousState, Phase
 from control.state import restored, to_saved

@@ -4,7 +4,8 @@ import pytest
 
 from config.sample import Reason
 from control.batch import DISPENSING, Phase
-from control.cause import Code, root
+from control.cause import root
+from control.code import Code
 from control.command import Op
 from control.instant import Instant
 from control.state import restored, to_saved

@@ -7,7 +7,8 @@ import pytest
 from config.sample import Quality, Reason, Sample, Value, quality_of
 from control import output
 from control.arbitration import Demand, Rank
-from control.cause import Cause, Code, root
+from control.cause import Cause, root
+from control.code import Code
 from control.device import SILENT_TOLERANCE_S, Device, DeviceState
 from control.instant import Instant
 from control.level import HYSTERESIS_M, LevelState, SupplyLevel

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from config.sample import Quality, Reason, Sample, quality_of
 from config.standard import Staleness
-from control.cause import Code
+from control.code import Code
 from control.guard import RETURN_DELAY_S, BatchGuard, FastGuard, GuardState, Verdict, reset
 from control.instant import Instant
 

@@ -14,7 +14,8 @@ from config.standard import Staleness
 from control.batch import BatchState, Order
 from control.batch import Phase as BatchPhase
 from control.batch import Quality as FillQuality
-from control.cause import Cause, Code, Seen, from_json, root, to_json
+from control.cause import Cause, Seen, from_json, root, to_json
+from control.code import Code
 from control.command import Op
 from control.continuous import ContinuousState
 from control.guard import BatchGuard, FastGuard, GuardState, Verdict

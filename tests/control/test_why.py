@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import pytest
 
 from config.sample import Reason, Sample
-from control.cause import Cause, Code, Seen, chain, root, sentence
+from control.cause import Cause, Seen, chain, root, sentence
+from control.code import Code
 from control.command import Command, Op
 from control.scan import scan
 from control.why import Answer, to_json, why

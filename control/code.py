@@ -1,0 +1,85 @@
+"""The kinds of causes: one stable code for everything that can be said of why something is as it is."""
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """What kind of cause. Stable across versions: the platform matches on it."""
+
+    # orders, refusals and resets
+    BUSY = "busy"
+    ORDER_SEEN = "order-seen"
+    VOLUME_NOT_ALLOWED = "volume-not-allowed"
+    SETPOINT_NOT_ALLOWED = "setpoint-not-allowed"
+    NOT_TRIPPED = "not-tripped"
+    RESET_ONLY_LOCAL = "reset-only-local"
+    NOTHING_TO_CANCEL = "nothing-to-cancel"
+    NO_SUCH_DISPENSER = "no-such-dispenser"
+    WRONG_MODE = "wrong-mode"
+    FAULT_STANDS = "fault-stands"
+
+    # trips
+    TRIPPED = "tripped"
+    STATE_LOST = "state-lost"
+
+    # guards
+    ABOVE_LIMIT = "above-limit"
+    BELOW_LIMIT = "below-limit"
+    ABOVE_INSTANT = "above-instant-limit"
+    BELOW_INSTANT = "below-instant-limit"
+    OVER_RANGE = "over-range"
+    RESULT_ABOVE = "result-above-limit"
+    RESULT_BELOW = "result-below-limit"
+    QUALITY_UNKNOWN = "quality-unknown"
+    MARK_TOO_LONG = "mark-too-long"
+    RESULT_AGING = "result-aging"
+    RESULT_STALE = "result-stale"
+    RESULT_EXPIRED = "result-expired"
+    NO_RESULT = "no-result"
+    NOT_CLEAR_YET = "not-clear-yet"
+    RESULTS_NEEDED = "results-needed"
+
+    # levels
+    LEVEL_LOW = "level-low"
+    LEVEL_LOW_LOW = "level-low-low"
+    LEVEL_UNKNOWN = "level-unknown"
+
+    # meters
+    METER_UNKNOWN = "meter-unknown"
+    TOTALISER_BACKWARD = "totaliser-backward"
+
+    # valves
+    VALVE_NOT_OPENED = "valve-not-opened"
+    VALVE_NOT_CLOSED = "valve-not-closed"
+    VALVE_LEFT_POSITION = "valve-left-position"
+    VALVE_CONTRADICTION = "valve-contradiction"
+    VALVE_UNKNOWN = "valve-unknown"
+    VALVE_FIRST = "valve-first"
+
+    # pumps
+    PUMP_NOT_RUNNING = "pump-not-running"
+    PUMP_NOT_STOPPED = "pump-not-stopped"
+    PUMP_UNKNOWN = "pump-unknown"
+
+    # batch dispensers
+    NO_FLOW = "no-flow"
+    HIGH_FLOW = "high-flow"
+    FLOW_WITHOUT_ORDER = "flow-without-order"
+    FLOW_AFTER_CLOSE = "flow-after-close"
+    OVERRUN = "overrun"
+    ORDER_TIMEOUT = "order-timeout"
+    PRESET_REACHED = "preset-reached"
+    CANCELLED = "cancelled"
+    RESTARTED = "restarted"
+    NO_ORDER = "no-order"
+    FILLING = "filling"
+    CLOSING = "closing"
+
+    # continuous dispensers and loops
+    REGULATING = "regulating"
+    SETPOINT_NIL = "setpoint-nil"
+
+    # devices and outputs
+    DEVICE_OFFLINE = "device-offline"
+    OUTPUT_NOT_FOLLOWED = "output-not-followed"
+    NOT_USED = "not-used"

@@ -1,0 +1,295 @@
+"""What each cause says to a person, in English and in Chinese.
+
+``{s}`` stands for the subject of the cause, ``{0}``, ``{1}`` for its figures. The terms are those of the glossary of
+reclaimed water (再生水): trip is 保护停水, order 订单, pre-act 提前量.
+"""
+
+from typing import Final, Literal
+
+from control.code import Code
+
+Language = Literal["en", "zh"]
+
+SENTENCES: Final[dict[Code, tuple[str, str]]] = {
+    # orders, refusals and resets
+    Code.BUSY: (
+        "{s} is busy with order {0}",
+        "{s} 正在执行订单 {0}",
+    ),
+    Code.ORDER_SEEN: (
+        "order {0} has been carried out before",
+        "订单 {0} 已经执行过",
+    ),
+    Code.VOLUME_NOT_ALLOWED: (
+        "a volume of {0} is not allowed; more than nil and up to {1} is",
+        "不允许的水量 {0}；应大于零且不超过 {1}",
+    ),
+    Code.SETPOINT_NOT_ALLOWED: (
+        "a set-point of {0} is not allowed; 0 to {1} is",
+        "不允许的设定值 {0}；应为 0 至 {1}",
+    ),
+    Code.NOT_TRIPPED: (
+        "{s} is not tripped",
+        "{s} 没有保护停水",
+    ),
+    Code.RESET_ONLY_LOCAL: (
+        "{s} may only be reset by a person on site",
+        "{s} 只能由现场人员复位",
+    ),
+    Code.NOTHING_TO_CANCEL: (
+        "{s} has no order that could still be cancelled",
+        "{s} 没有可以取消的订单",
+    ),
+    Code.NO_SUCH_DISPENSER: (
+        "there is no dispenser '{s}'",
+        "没有名为“{s}”的取水口",
+    ),
+    Code.WRONG_MODE: (
+        "{s} is a {0} dispenser, which does not take '{1}'",
+        "{s} 是 {0} 模式的取水口，不接受“{1}”",
+    ),
+    Code.FAULT_STANDS: (
+        "{s} cannot be reset while its cause stands",
+        "原因未消除，{s} 不能复位",
+    ),
+    # trips
+    Code.TRIPPED: (
+        "{s} is tripped since {0}; it needs a reset by a person",
+        "{s} 自 {0} 起已保护停水，须由人员复位",
+    ),
+    Code.STATE_LOST: (
+        "what {s} remembered could not be read ({0}), so it may have been tripped",
+        "{s} 保存的状态无法读取（{0}），可能曾经停水",
+    ),
+    # guards
+    Code.ABOVE_LIMIT: (
+        "{s} was above its stop limit {0} for {1}",
+        "{s} 高于停水限值 {0} 已持续 {1}",
+    ),
+    Code.BELOW_LIMIT: (
+        "{s} was below its stop limit {0} for {1}",
+        "{s} 低于停水限值 {0} 已持续 {1}",
+    ),
+    Code.ABOVE_INSTANT: (
+        "{s} is above its instant limit {0}",
+        "{s} 高于瞬时限值 {0}",
+    ),
+    Code.BELOW_INSTANT: (
+        "{s} is below its instant limit {0}",
+        "{s} 低于瞬时限值 {0}",
+    ),
+    Code.OVER_RANGE: (
+        "{s} is over the range of its instrument, which counts as above the limit {0}",
+        "{s} 超出仪表量程，按超过限值 {0} 处理",
+    ),
+    Code.RESULT_ABOVE: (
+        "{s}: an analyzer result is above the limit {0}",
+        "{s}：分析仪结果高于限值 {0}",
+    ),
+    Code.RESULT_BELOW: (
+        "{s}: an analyzer result is below the limit {0}",
+        "{s}：分析仪结果低于限值 {0}",
+    ),
+    Code.QUALITY_UNKNOWN: (
+        "{s} is not known ({0}), so the water is not known to be fit",
+        "{s} 未知（{0}），不能确认水质合格",
+    ),
+    Code.MARK_TOO_LONG: (
+        "{s} has been marked {0} for longer than {1}",
+        "{s} 处于“{0}”标记状态已超过 {1}",
+    ),
+    Code.RESULT_AGING: (
+        "{s}: the newest analyzer result is {0} old, later than expected",
+        "{s}：最新分析结果已有 {0}，晚于预期",
+    ),
+    Code.RESULT_STALE: (
+        "{s}: the newest analyzer result is {0} old, too old to start on",
+        "{s}：最新分析结果已有 {0}，过旧，不允许开始",
+    ),
+    Code.RESULT_EXPIRED: (
+        "{s}: the newest analyzer result is {0} old, too old to go on",
+        "{s}：最新分析结果已有 {0}，过旧，不允许继续",
+    ),
+    Code.NO_RESULT: (
+        "{s}: the analyzer has given no valid result yet",
+        "{s}：分析仪尚未给出有效结果",
+    ),
+    Code.NOT_CLEAR_YET: (
+        "{s} must stay good and within {0} for {1} more",
+        "{s} 须再保持良好并处于 {0} 之内 {1}",
+    ),
+    Code.RESULTS_NEEDED: (
+        "{s} needs {0} more good analyzer results within {1}",
+        "{s} 还需要 {0} 个处于 {1} 之内的合格分析结果",
+    ),
+    # levels
+    Code.LEVEL_LOW: (
+        "{s} is below {0}: no new order",
+        "{s} 低于 {0}：不接受新订单",
+    ),
+    Code.LEVEL_LOW_LOW: (
+        "{s} is below {0}",
+        "{s} 低于 {0}",
+    ),
+    Code.LEVEL_UNKNOWN: (
+        "{s} is not known ({0}), which counts as empty",
+        "{s} 未知（{0}），按空池处理",
+    ),
+    # meters
+    Code.METER_UNKNOWN: (
+        "{s} is not known ({0}), so water could not be accounted for",
+        "{s} 未知（{0}），无法计量水量",
+    ),
+    Code.TOTALISER_BACKWARD: (
+        "{s}: the totaliser went back from {0} to {1}; counting goes on from there",
+        "{s}：累计流量从 {0} 倒退到 {1}；由此继续计数",
+    ),
+    # valves
+    Code.VALVE_NOT_OPENED: (
+        "{s} did not reach open within {0}",
+        "{s} 在 {0} 内未开到位",
+    ),
+    Code.VALVE_NOT_CLOSED: (
+        "{s} did not reach closed within {0}",
+        "{s} 在 {0} 内未关到位",
+    ),
+    Code.VALVE_LEFT_POSITION: (
+        "{s} left closed without a command",
+        "{s} 未经命令离开关到位",
+    ),
+    Code.VALVE_CONTRADICTION: (
+        "{s} shows open and closed at the same time: limit switch or wiring fault",
+        "{s} 同时显示开到位和关到位：限位开关或接线故障",
+    ),
+    Code.VALVE_UNKNOWN: (
+        "the position of {s} is not known ({0})",
+        "{s} 的阀位未知（{0}）",
+    ),
+    Code.VALVE_FIRST: (
+        "{s} waits for {0} to leave closed before it starts",
+        "{s} 等待 {0} 离开关到位后再启动",
+    ),
+    # pumps
+    Code.PUMP_NOT_RUNNING: (
+        "{s} gave no run feedback within {0}",
+        "{s} 在 {0} 内没有运行反馈",
+    ),
+    Code.PUMP_NOT_STOPPED: (
+        "{s} still reports running {0} after its stop",
+        "{s} 停止 {0} 后仍报告运行",
+    ),
+    Code.PUMP_UNKNOWN: (
+        "the run feedback of {s} is not known ({0})",
+        "{s} 的运行反馈未知（{0}）",
+    ),
+    # batch dispensers
+    Code.NO_FLOW: (
+        "{s}: no flow for {0} with the valve open",
+        "{s}：阀门已开，{0} 内没有流量",
+    ),
+    Code.HIGH_FLOW: (
+        "{s}: flow {0} is above {1}",
+        "{s}：流量 {0} 高于 {1}",
+    ),
+    Code.FLOW_WITHOUT_ORDER: (
+        "{s}: water flows ({0}) without an order",
+        "{s}：没有订单却有水流（{0}）",
+    ),
+    Code.FLOW_AFTER_CLOSE: (
+        "{s}: water still flows ({0}) after the valve was closed",
+        "{s}：阀门关闭后仍有水流（{0}）",
+    ),
+    Code.OVERRUN: (
+        "{s}: delivered {0}, more than ordered ({1}) by more than the pre-act limit",
+        "{s}：实发 {0}，超过预置量 {1}，且超出提前量限值",
+    ),
+    Code.ORDER_TIMEOUT: (
+        "{s}: the order was not finished within {0}",
+        "{s}：订单未在 {0} 内完成",
+    ),
+    Code.PRESET_REACHED: (
+        "{s}: the ordered volume {0} is reached",
+        "{s}：已达到预置量 {0}",
+    ),
+    Code.CANCELLED: (
+        "{s}: cancelled by {0}",
+        "{s}：由 {0} 取消",
+    ),
+    Code.RESTARTED: (
+        "{s}: the controller was restarted during the fill; a fill is never resumed",
+        "{s}：灌装期间控制器重启；灌装不会自动继续",
+    ),
+    Code.NO_ORDER: (
+        "{s} has no order",
+        "{s} 没有订单",
+    ),
+    Code.FILLING: (
+        "{s} fills order {0}: {1} of {2}",
+        "{s} 正在灌装订单 {0}：{1} / {2}",
+    ),
+    Code.CLOSING: (
+        "{s} ends order {0}",
+        "{s} 正在结束订单 {0}",
+    ),
+    # continuous dispensers and loops
+    Code.REGULATING: (
+        "{s} holds {0}",
+        "{s} 保持 {0}",
+    ),
+    Code.SETPOINT_NIL: (
+        "{s} has a set-point of nil",
+        "{s} 的设定值为零",
+    ),
+    # devices and outputs
+    Code.DEVICE_OFFLINE: (
+        "{s} does not answer ({0})",
+        "{s} 无应答（{0}）",
+    ),
+    Code.OUTPUT_NOT_FOLLOWED: (
+        "{s} was written {0} but reads back {1}",
+        "{s} 写入 {0}，回读为 {1}",
+    ),
+    Code.NOT_USED: (
+        "{s} belongs to no dispenser",
+        "{s} 不属于任何取水口",
+    ),
+}
+"""English and Chinese of every code."""
+
+WORDS_ZH: Final[dict[str, str]] = {
+    "not yet read": "尚未读取",
+    "not read since the start": "启动后尚未读取",
+    "no communication": "通讯中断",
+    "device refused": "设备拒绝",
+    "device busy": "设备忙",
+    "device fault": "设备故障",
+    "not a number": "不是数值",
+    "out of range": "超出有效范围",
+    "over range": "超量程",
+    "stale": "数据过期",
+    "frozen": "数据不变化",
+    "maintenance": "维护",
+    "calibration": "校准",
+    "out of service": "停用",
+    "manual": "人工置数",
+    "server uncertain": "服务器数据不可靠",
+    "unit changed": "单位已改变",
+    "write only": "只写",
+    "no value": "没有数值",
+    "no good reading": "没有有效读数",
+    "by the totaliser": "按累计流量",
+    "before the order": "在订单之前",
+    "contradiction": "信号矛盾",
+    "batch": "批量",
+    "continuous": "连续",
+    "any": "任意",
+}
+"""What may stand among the figures of a cause in words."""
+
+
+def render(code: Code, subject: str, values: tuple[str, ...], language: Language = "en") -> str:
+    """The sentence of a code with its subject and figures."""
+    english, chinese = SENTENCES[code]
+    if language == "en":
+        return english.format(*values, s=subject)
+    return chinese.format(*(WORDS_ZH.get(value, value) for value in values), s=subject)
