@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Any
 
 from config.sample import Sample
-from control.cause import Cause, amount, to_json
+from control.cause import Cause, amount, from_json, to_json
 from control.code import Code
 from control.command import Command
 from control.event import Event, Kind
@@ -498,3 +498,51 @@ def _ended(kept: tuple[Quality, ...], present: tuple[Quality, ...]) -> tuple[Qua
     if len(kept) != len(present):
         return present
     return tuple(replace(old, end=new.end) for old, new in zip(kept, present, strict=True))
+
+
+def to_saved(state: BatchState) -> dict[str, Any]:
+    """What of a batch dispenser survives a restart, as JSON."""
+    return {
+        "order": asdict(state.order) if state.order is not None else None,
+        "stop": to_json(state.stop) if state.stop is not None else None,
+        "total_m3": state.total_m3,
+        "total_start_m3": state.total_start_m3,
+        "delivered_m3": state.delivered_m3,
+        "receipt_written": state.phase is Phase.RECEIPT,
+        "idle_m3": state.idle_m3,
+        "unattributed_m3": state.unattributed_m3,
+        "overruns_m3": list(state.overruns_m3),
+        "seen_orders": list(state.seen_orders),
+        "started_utc": state.started_utc,
+        "first_flow_utc": state.first_flow_utc,
+        "stopped_utc": state.stopped_utc,
+        "max_flow_m3h": state.max_flow_m3h,
+        "quality": [asdict(quality) for quality in state.quality],
+    }
+
+
+def from_saved(tag: str, saved: dict[str, Any]) -> BatchState:
+    """The state after a restart: an open order is one to be ended. Raises ``KeyError``, ``TypeError`` on other data."""
+    state = BatchState(
+        total_m3=saved["total_m3"],
+        idle_m3=saved["idle_m3"],
+        unattributed_m3=saved["unattributed_m3"],
+        overruns_m3=tuple(saved["overruns_m3"]),
+        seen_orders=tuple(saved["seen_orders"]),
+    )
+    if saved["order"] is None or saved["receipt_written"]:
+        return state
+    return replace(
+        state,
+        phase=Phase.STOPPING,
+        restored=True,
+        order=Order(**saved["order"]),
+        stop=from_json(saved["stop"]) if saved["stop"] is not None else Cause(Code.RESTARTED, tag),
+        total_start_m3=saved["total_start_m3"],
+        delivered_m3=saved["delivered_m3"],
+        started_utc=saved["started_utc"],
+        first_flow_utc=saved["first_flow_utc"],
+        stopped_utc=saved["stopped_utc"],
+        max_flow_m3h=saved["max_flow_m3h"],
+        quality=tuple(Quality(**quality) for quality in saved["quality"]),
+    )

@@ -8,6 +8,7 @@ each stop, what was served goes into the ledger.
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from config.sample import Sample
 from control.cause import Cause, amount, to_json
@@ -237,3 +238,22 @@ class ContinuousDispenser:
         }
         new = replace(state, account_m3=0.0, account_start_m3=state.total_m3, account_at=now.mono, account_utc=now.utc)
         return new, (Event(Kind.RECEIPT, "served", self.tag, body),)
+
+
+def to_saved(state: ContinuousState) -> dict[str, Any]:
+    """What of a continuous dispenser survives a restart, as JSON."""
+    return {
+        "setpoint_m3h": state.setpoint_m3h,
+        "total_m3": state.total_m3,
+        "served_m3": state.served_m3,
+        "account_m3": state.account_m3,
+        "account_start_m3": state.account_start_m3,
+        "account_utc": state.account_utc,
+        "idle_m3": state.idle_m3,
+        "unattributed_m3": state.unattributed_m3,
+    }
+
+
+def from_saved(saved: dict[str, Any]) -> ContinuousState:
+    """The state after a restart: stopped. Raises ``KeyError``, ``TypeError`` on other data."""
+    return ContinuousState(**{key: value for key, value in saved.items() if key != "mode"})

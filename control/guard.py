@@ -18,10 +18,11 @@ unknown, and unknown water does not flow.
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from math import inf, isfinite
+from typing import Any
 
 from config.sample import Quality, Reason, Sample
 from config.standard import Staleness
-from control.cause import Cause, amount, reason_text, seen
+from control.cause import Cause, amount, from_json, reason_text, seen, to_json
 from control.code import Code
 from control.instant import Instant
 from control.timer import lasted, since
@@ -337,3 +338,34 @@ def _usable(sample: Sample) -> float | None:
     if sample.quality is not Quality.GOOD or isinstance(sample.value, str | bool) or sample.value is None:
         return None
     return float(sample.value) if isfinite(sample.value) else None
+
+
+def to_saved(state: GuardState, now: Instant) -> dict[str, Any]:
+    """What of a guard survives a restart, as JSON."""
+    return {
+        "breached": state.breached,
+        "cause": to_json(state.cause) if state.breached and state.cause is not None else None,
+        "result_time": state.result_time,
+        "result_value": state.result_value,
+        "result_seen_utc": now.utc - (now.mono - state.result_at) if state.result_at is not None else None,
+    }
+
+
+def from_saved(fresh: GuardState, saved: dict[str, Any] | None, batch: bool, now: Instant) -> GuardState:
+    """The state after a restart: ``fresh`` with what was saved. Raises ``KeyError``, ``TypeError`` on other data."""
+    if saved is None:
+        return fresh
+    state = fresh
+    if saved["breached"]:
+        state = replace(state, breached=True, cause=from_json(saved["cause"]))
+    seen_utc = saved["result_seen_utc"]
+    if batch and seen_utc is not None:
+        # A clock behind the saved time cannot tell the age: then only a new result makes the water known.
+        age = now.utc - seen_utc
+        state = replace(
+            state,
+            result_time=saved["result_time"],
+            result_value=saved["result_value"],
+            result_at=now.mono - age if age >= 0 else None,
+        )
+    return state

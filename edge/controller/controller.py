@@ -23,8 +23,9 @@ from control.batch import DISPENSING, BatchState
 from control.command import Answer, Command
 from control.instant import Instant
 from control.program import Program
+from control.saved import to_saved
 from control.scan import ScanResult, scan
-from control.state import ScanState, safe_outputs, to_saved
+from control.state import ScanState
 from drivers.links import open_links
 from drivers.port import LinkDriver, LinkEvent
 from edge.controller.diagnostics import Diagnostics
@@ -168,7 +169,7 @@ class Controller:
         except Exception as error:
             log.critical("scan failed; outputs are driven safe", exc_info=error)
             self._failure.set_exception(error)
-            self._outputs.write(safe_outputs(self.program), self.image, self._clock())
+            self._outputs.write(self.program.safe, self.image, self._clock())
         finally:
             self._scanning = False
 
@@ -211,7 +212,7 @@ class Controller:
     async def _stop(self) -> None:
         """Leaves the plant safe: every output to its safe position, confirmed if the field still answers."""
         now = self.now()
-        self._outputs.write(safe_outputs(self.program), self.image, now.mono)
+        self._outputs.write(self.program.safe, self.image, now.mono)
         if not await self._outputs.settle(SAFE_STOP_S):
             log.warning("not every output was confirmed safe before the stop")
         else:

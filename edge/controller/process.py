@@ -11,9 +11,11 @@ import structlog
 from config.errors import StoreError
 from config.load import LoadedSite
 from control.batch import BatchState
+from control.compiler import compile_site
 from control.instant import Instant
-from control.program import Program, compile_site
-from control.state import ScanState, initial_state, restored, state_lost
+from control.program import Program
+from control.saved import restored, state_lost
+from control.state import ScanState, initial_state
 from edge import rpc
 from edge.controller.controller import Controller
 from edge.controller.recorder import metric_definitions

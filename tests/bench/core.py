@@ -14,8 +14,8 @@ import yaml
 from config.load import load_site
 from config.profile import ModbusProfile
 from config.sample import Quality, Reason, Sample
+from control.compiler import compile_site
 from control.instant import Instant
-from control.program import compile_site
 from control.scan import scan
 from control.state import initial_state
 from drivers.modbus.parameters import Parameters

@@ -7,9 +7,10 @@ from config.load import LoadedSite, load_site
 from config.sample import Quality, Reason, Sample, Value, quality_of
 from control.batch import BatchState
 from control.command import Answer, Command, Op
+from control.compiler import compile_site
 from control.event import Event
 from control.instant import Instant
-from control.program import Program, compile_site
+from control.program import Program
 from control.scan import scan
 from control.state import ScanState, initial_state
 

@@ -11,7 +11,7 @@ from config.sample import NOT_YET_READ, Reason
 from control.batch import Phase
 from control.command import Command, Op
 from control.guard import Verdict
-from control.state import restored, to_saved
+from control.saved import restored, to_saved
 from tests.control.bench import PERIOD_S, START_UTC, FillStation
 
 METER = ("FIT-101.flow", "FIT-101.total")

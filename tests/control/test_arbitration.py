@@ -11,7 +11,6 @@ from control.arbitration import Demand, Rank, strongest
 from control.cause import Cause
 from control.code import Code
 from control.command import Op
-from control.state import safe_outputs
 from tests.control.bench import FillStation
 from tests.control.test_continuous import PlantOutlet
 
@@ -41,7 +40,7 @@ def test_between_equals_the_first_wins() -> None:
 @pytest.mark.parametrize("station", [FillStation(), PlantOutlet()])
 def test_the_safe_outputs_are_closed_and_off_and_leave_out_no_actuator(station: FillStation | PlantOutlet) -> None:
     program = station.program
-    outputs = safe_outputs(program)
+    outputs = program.safe
     assert [d.tag for d in outputs] == [*(v.tag for v in program.valves), *(p.tag for p in program.pumps)]
     assert all(d.value in (False, 0.0) and d.rank is Rank.SAFE_DEFAULT for d in outputs)
 

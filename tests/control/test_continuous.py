@@ -10,7 +10,7 @@ from control.cause import root
 from control.code import Code
 from control.command import Answer, Op
 from control.continuous import ACCOUNT_PERIOD_S, ContinuousState, Phase
-from control.state import restored, to_saved
+from control.saved import restored, to_saved
 from tests.control.bench import PERIOD_S, Bench, load
 
 TRAVEL_S = 20.0

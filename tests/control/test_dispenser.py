@@ -8,7 +8,7 @@ from control.cause import root
 from control.code import Code
 from control.command import Op
 from control.instant import Instant
-from control.state import restored, to_saved
+from control.saved import restored, to_saved
 from tests.control.bench import FillStation
 
 

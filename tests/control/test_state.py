@@ -17,11 +17,13 @@ from control.batch import Quality as FillQuality
 from control.cause import Cause, Seen, from_json, root, to_json
 from control.code import Code
 from control.command import Op
+from control.compiler import compile_site
 from control.continuous import ContinuousState
 from control.guard import BatchGuard, FastGuard, GuardState, Verdict
 from control.instant import Instant
-from control.program import Program, compile_site
-from control.state import ScanState, initial_state, restored, state_lost, to_saved
+from control.program import Program
+from control.saved import restored, state_lost, to_saved
+from control.state import ScanState, initial_state
 from control.trip import TripState, latch
 from tests.control.bench import START_UTC, FillStation, load
 from tests.control.test_continuous import PlantOutlet

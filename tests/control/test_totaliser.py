@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.load import DEVICES, load_site
-from control.program import compile_site
+from control.compiler import compile_site
 from control.totaliser import BACKWARD_TOLERANCE_M3, advance
 
 ROLLOVER_M3 = 1_000_000.0

@@ -1,0 +1,33 @@
+"""The compiler: a checked site file becomes a program, once, at load."""
+
+from config.load import LoadedSite
+from control.compiler.devices import compile_devices
+from control.compiler.dispensers import compile_dispenser
+from control.compiler.equipment import compile_pumps, compile_valves, safe_demands
+from control.compiler.guards import compile_guards
+from control.guard import Guard
+from control.program import DispenserUnit, Program
+
+
+def compile_site(loaded: LoadedSite) -> Program:
+    """Compiles a checked site."""
+    site, table = loaded.site, loaded.signals
+    valves, pumps = compile_valves(site, table), compile_pumps(site, table)
+    guards: list[Guard] = []
+    units: list[DispenserUnit] = []
+    for tag, settings in site.dispensers.items():
+        first = len(guards)
+        guards += compile_guards(tag, settings, loaded)
+        units.append(compile_dispenser(tag, settings, tuple(range(first, len(guards))), valves, pumps, table))
+    return Program(
+        signal_names=tuple(signal.name for signal in table.signals),
+        units=tuple(signal.unit for signal in table.signals),
+        stale_after=tuple(signal.stale_after for signal in table.signals),
+        guards=tuple(guards),
+        valves=valves,
+        pumps=pumps,
+        devices=compile_devices(table),
+        dispensers=tuple(units),
+        dispenser_index={unit.tag: i for i, unit in enumerate(units)},
+        safe=safe_demands(valves, pumps),
+    )

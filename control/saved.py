@@ -1,0 +1,97 @@
+"""The part of the state that survives a restart.
+
+A restart never clears a trip and never resumes a fill: an open order comes back as one to be ended. Each block says in
+its own file what of it is saved; here it is gathered by name, so that a changed site file finds what is still there.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from config.errors import StoreError
+from control import batch, continuous, guard
+from control.batch import BatchState
+from control.cause import Cause, from_json, to_json
+from control.code import Code
+from control.continuous import ContinuousState
+from control.guard import BatchGuard
+from control.instant import Instant
+from control.program import Program
+from control.state import DispenserState, ScanState, initial_state
+from control.trip import TripState, latch
+
+VERSION = 1
+
+
+def state_lost(program: Program, detail: str, now: Instant) -> ScanState:
+    """The state when what was saved cannot be read: whatever may have been tripped counts as tripped."""
+    state = initial_state(program)
+    trips = tuple(
+        latch(TripState(), unit.tag, Cause(Code.STATE_LOST, unit.tag, (detail,)), now) for unit in program.dispensers
+    )
+    return replace(state, trips=trips)
+
+
+def to_saved(program: Program, state: ScanState, now: Instant) -> dict[str, Any]:
+    """The part that must survive, by name, as JSON."""
+    return {
+        "version": VERSION,
+        "guards": {
+            block.name: guard.to_saved(guard_state, now)
+            for block, guard_state in zip(program.guards, state.guards, strict=True)
+        },
+        "trips": {
+            unit.tag: {"cause": to_json(trip.cause), "since_utc": trip.since_utc}
+            for unit, trip in zip(program.dispensers, state.trips, strict=True)
+            if trip.cause is not None
+        },
+        "dispensers": {
+            unit.tag: _saved_dispenser(dispenser)
+            for unit, dispenser in zip(program.dispensers, state.dispensers, strict=True)
+        },
+    }
+
+
+def restored(program: Program, saved: dict[str, Any], now: Instant) -> ScanState:
+    """The state after a restart. Names the saved part does not know begin anew; names it alone knows are dropped.
+
+    Raises ``StoreError`` when the saved part cannot be read.
+    """
+    state = initial_state(program)
+    try:
+        if saved.get("version") != VERSION:
+            raise StoreError(f"saved state of version {saved.get('version')}; this program reads version {VERSION}")
+        guards = tuple(
+            guard.from_saved(block.initial(), saved["guards"].get(block.name), isinstance(block, BatchGuard), now)
+            for block in program.guards
+        )
+        trips = tuple(
+            TripState(from_json(trip["cause"]), trip["since_utc"])
+            if (trip := saved["trips"].get(unit.tag)) is not None
+            else TripState()
+            for unit in program.dispensers
+        )
+        dispensers = tuple(
+            _restored_dispenser(unit.tag, fresh, saved["dispensers"].get(unit.tag))
+            for unit, fresh in zip(program.dispensers, state.dispensers, strict=True)
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"the saved state cannot be read: {error!r}") from error
+    return replace(state, guards=guards, trips=trips, dispensers=dispensers)
+
+
+def _saved_dispenser(state: DispenserState) -> dict[str, Any]:
+    match state:
+        case BatchState():
+            return {"mode": "batch", **batch.to_saved(state)}
+        case ContinuousState():
+            return {"mode": "continuous", **continuous.to_saved(state)}
+
+
+def _restored_dispenser(tag: str, fresh: DispenserState, saved: dict[str, Any] | None) -> DispenserState:
+    match fresh:
+        case BatchState() if saved is not None and saved["mode"] == "batch":
+            return batch.from_saved(tag, saved)
+        case ContinuousState() if saved is not None and saved["mode"] == "continuous":
+            return continuous.from_saved(saved)
+        case _:
+            return fresh
