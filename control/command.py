@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
+from config.sample import Value
 from control.cause import Cause
 
 
@@ -19,23 +21,36 @@ class Op(StrEnum):
 class Command:
     """One request.
 
-    ``id`` is unique; ``source`` says who and by which way (``local:li.wei``, ``platform:dispatch``).
-    ``volume_m3``, ``order_id``, ``vehicle`` go with an order, ``flow_m3h`` with a set-point.
+    ``id`` is unique; ``target`` is the tag or name of what it is about (a dispenser, a loop, an alarm, an actuator);
+    ``source`` says who and by which way (``local:li.wei``, ``platform:dispatch``). ``volume_m3``, ``order_id`` and
+    ``vehicle`` go with an order, ``flow_m3h`` with a set-point of flow. What else a command says stands in ``value``,
+    in the unit of what it is about; ``duration_s`` is for how long it holds, ``reason`` is why, in a person's words.
     """
 
     id: str
     op: Op
-    dispenser: str
+    target: str
     source: str
     order_id: str = ""
     volume_m3: float = 0.0
     vehicle: str = ""
     flow_m3h: float = 0.0
+    value: Value = None
+    duration_s: float = 0.0
+    reason: str = ""
 
     @property
     def local(self) -> bool:
         """True when it came from a person on site."""
         return self.source.startswith("local:")
+
+    def arguments(self) -> dict[str, Any]:
+        """What it says beyond its op and target: the arguments that are given."""
+        given = {name: getattr(self, name) for name in _ARGUMENTS}
+        return {name: value for name, value in given.items() if value not in ("", None)}
+
+
+_ARGUMENTS = ("order_id", "volume_m3", "vehicle", "flow_m3h", "value", "duration_s", "reason")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,22 +4,18 @@ Breaches of guards and faults of equipment latch a trip; water not known to be f
 equipment whose state is unknown forbid as long as they last.
 """
 
-from dataclasses import dataclass
-
 from config.sample import Sample
 from control import output
 from control.arbitration import Demand
 from control.cause import Cause
 from control.code import Code
-from control.device import DeviceState
-from control.guard import GuardState, Verdict
+from control.findings import Findings, Permission
+from control.guard import Verdict
 from control.instant import Instant
 from control.level import LevelState
-from control.output import OutputState
 from control.program import DispenserUnit, Program
-from control.pump import PumpState
 from control.trip import TripState
-from control.valve import ValveState
+from control.work import Work
 
 TRIPPING_FAULTS = frozenset(
     {
@@ -34,24 +30,17 @@ TRIPPING_FAULTS = frozenset(
 """Equipment faults that need a person. The others (feedback not known) forbid only while they stand."""
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """What guards, levels and equipment found in this scan, in the order of the program's lists."""
-
-    guards: tuple[GuardState, ...]
-    levels: tuple[LevelState, ...]
-    valves: tuple[ValveState, ...]
-    pumps: tuple[PumpState, ...]
-    devices: tuple[DeviceState, ...]
-    follow: tuple[OutputState, ...]
+def protect(work: Work) -> None:
+    """Latches what trips now, and says of every dispenser what it may do."""
+    for index, unit in enumerate(work.program.dispensers):
+        work.latch(index, tripping_cause(unit, work.found))
+        work.permissions.append(permission(unit, work.found.levels[index], work.trips[index], work.found))
 
 
-@dataclass(frozen=True, slots=True)
-class Permission:
-    """Why a dispenser may not start, and why it may not run; ``None`` where it may."""
-
-    start: Cause | None
-    run: Cause | None
+def permit_anew(work: Work, index: int) -> None:
+    """Says again what a dispenser may do, after its trip was reset or latched in this scan."""
+    unit = work.program.dispensers[index]
+    work.permissions[index] = permission(unit, work.found.levels[index], work.trips[index], work.found)
 
 
 def find(

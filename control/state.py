@@ -7,11 +7,11 @@ from control.arbitration import Demand
 from control.batch import BatchDispenser, BatchState
 from control.continuous import ContinuousState
 from control.device import DeviceState
+from control.findings import Findings
 from control.guard import GuardState
 from control.level import LevelState
 from control.output import OutputState
 from control.program import Program
-from control.protect import Findings
 from control.pump import PumpState
 from control.trip import TripState
 from control.valve import ValveState

@@ -3,7 +3,6 @@
 import math
 import os
 import time
-import uuid
 from typing import Any, Final
 
 from config.errors import CommandRefused
@@ -12,7 +11,6 @@ from config.sample import Quality, Reason, Value, hj212_flag
 from config.signals import Signal, SignalTable, digits
 from control.batch import BatchDispenser, BatchState
 from control.cause import chain, sentence, to_json
-from control.command import Command, Op
 from control.continuous import ContinuousDispenser, ContinuousState
 from control.facts import fact_names, facts
 from control.guard import FastGuard
@@ -23,6 +21,7 @@ from drivers.modbus.procedure import Ask
 from drivers.modbus.transaction import Result
 from drivers.port import WriteResult
 from edge.arguments import MAX_TEXT, BadRequest, number, text
+from edge.controller.commands import OPS, command_from
 from edge.controller.controller import Controller
 from edge.controller.explain import problem, status_text, wire
 from edge.controller.recorder import metric_name
@@ -85,8 +84,8 @@ class Requests:
                     return {"ok": True, "receipts": self._receipts(int(number(request, "limit", 20)))}
                 case "refused" if self._is_forwarder(user):
                     return self._note_refused(request)
-                case "order" | "cancel" | "reset" | "setpoint":
-                    return await self._command(Op(op), request, user)
+                case _ if op in OPS:
+                    return await self._command(request, user)
                 case _ if op in FIELD_OPS:
                     return await self._field.handle(request, user)
                 case _:
@@ -100,21 +99,11 @@ class Requests:
         """The forwarder runs as the same user as the controller; nobody else may speak for the platform."""
         return user == self._own_user
 
-    async def _command(self, op: Op, request: dict[str, Any], user: str) -> dict[str, Any]:
+    async def _command(self, request: dict[str, Any], user: str) -> dict[str, Any]:
         source = text(request, "source", "")
         if not (source.startswith("platform:") and self._is_forwarder(user)):
             source = f"local:{user}"
-        command_id = text(request, "command_id", "") or uuid.uuid4().hex
-        command = Command(
-            id=command_id,
-            op=op,
-            dispenser=text(request, "dispenser"),
-            source=source,
-            order_id=(text(request, "order_id", "") or f"local-{command_id[:12]}") if op is Op.ORDER else "",
-            volume_m3=number(request, "volume_m3") if op is Op.ORDER else 0.0,
-            vehicle=text(request, "vehicle", ""),
-            flow_m3h=number(request, "flow_m3h") if op is Op.SETPOINT else 0.0,
-        )
+        command = command_from(request, source)
         answer = await self._controller.ask(command)
         if answer.refusal is None:
             return {"ok": True, "accepted": True, "command_id": command.id, "order_id": command.order_id}

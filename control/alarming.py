@@ -1,0 +1,38 @@
+"""What stands wrong now, as alarm conditions: trips, guards that are not fit, faults, devices that do not answer."""
+
+from control.alarm import Condition, Priority
+from control.guard import Verdict
+from control.protect import faults
+from control.work import Work
+
+
+def alarm_conditions(work: Work) -> list[Condition]:
+    """Everything that stands wrong now."""
+    program, found = work.program, work.found
+    conditions: list[Condition] = []
+    for index, unit in enumerate(program.dispensers):
+        trip = work.trips[index].cause
+        if trip is not None:
+            conditions.append(Condition(f"{unit.tag}.trip", Priority.HIGH, trip))
+        for g in unit.guards:
+            guard = found.guards[g]
+            if guard.cause is not None and guard.verdict is not Verdict.BREACH:
+                low = guard.verdict is Verdict.AGING
+                priority = Priority.LOW if low else Priority.MEDIUM
+                conditions.append(Condition(f"{program.guards[g].name}.{guard.cause.code}", priority, guard.cause))
+        for cause in (found.levels[index].forbids_start, *faults(unit, found)):
+            if cause is not None:
+                conditions.append(Condition(f"{unit.tag}.{cause.code}", Priority.MEDIUM, cause))
+        for cause in work.results[index].alarms:
+            conditions.append(Condition(f"{unit.tag}.{cause.code}", Priority.MEDIUM, cause))
+    conditions += [
+        Condition(f"{device.tag}.offline", Priority.MEDIUM, state.offline)
+        for device, state in zip(program.devices, found.devices, strict=True)
+        if state.offline is not None
+    ]
+    conditions += [
+        Condition(f"{state.alarm.subject}.not-followed", Priority.MEDIUM, state.alarm)
+        for state in found.follow
+        if state.alarm is not None
+    ]
+    return conditions

@@ -1,0 +1,45 @@
+"""Phase 5, arbitrate: one demand per actuator, the one of highest rank; protect outranks all."""
+
+from control.arbitration import Demand, Rank, strongest
+from control.batch import BatchResult
+from control.cause import Cause
+from control.code import Code
+from control.program import DispenserUnit
+from control.valve import Position
+from control.work import Result, Work
+
+
+def arbitrate(work: Work) -> None:
+    """The output of every actuator: valves first, then pumps, in the program's order."""
+    program = work.program
+    outputs = list(program.safe)
+    for index, unit in enumerate(program.dispensers):
+        result, forbids = work.results[index], work.permissions[index].run
+        rank = Rank.SEQUENCE if isinstance(result, BatchResult) else Rank.REGULATE
+        valve = program.valves[unit.valve]
+        wanted = Demand(valve.tag, valve.output, valve_value(valve.position, result.opening), rank, result.cause)
+        outputs[unit.valve] = _under_protect(outputs[unit.valve], wanted, forbids)
+        if unit.pump is not None:
+            place = len(program.valves) + unit.pump
+            outputs[place] = _under_protect(outputs[place], _pump_wanted(work, unit, unit.pump, rank, result), forbids)
+    work.outputs = tuple(outputs)
+
+
+def _under_protect(safe: Demand, wanted: Demand, forbids: Cause | None) -> Demand:
+    if forbids is None:
+        return strongest([safe, wanted])
+    return strongest([safe, wanted, Demand(safe.tag, safe.signal, safe.value, Rank.PROTECT, forbids)])
+
+
+def valve_value(position: int | None, opening: float) -> bool | float:
+    """What is written to a valve: a motor valve's coil, or a modulating valve's percent."""
+    return opening > 0 if position is None else opening
+
+
+def _pump_wanted(work: Work, unit: DispenserUnit, p: int, rank: Rank, result: Result) -> Demand:
+    """The valve opens first; the pump starts once it has left closed."""
+    pump, valve = work.program.pumps[p], work.program.valves[unit.valve]
+    position = work.found.valves[unit.valve].position
+    waits = result.opening > 0 and position in (Position.CLOSED, Position.UNKNOWN)
+    cause = Cause(Code.VALVE_FIRST, pump.tag, (valve.tag,), result.cause) if waits else result.cause
+    return Demand(pump.tag, pump.output, result.opening > 0 and not waits, rank, cause)

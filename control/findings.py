@@ -1,0 +1,31 @@
+"""What the protect phase finds in a scan: the judgement of every guard, level, piece of equipment and device."""
+
+from dataclasses import dataclass
+
+from control.cause import Cause
+from control.device import DeviceState
+from control.guard import GuardState
+from control.level import LevelState
+from control.output import OutputState
+from control.pump import PumpState
+from control.valve import ValveState
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """In the order of the program's lists."""
+
+    guards: tuple[GuardState, ...]
+    levels: tuple[LevelState, ...]
+    valves: tuple[ValveState, ...]
+    pumps: tuple[PumpState, ...]
+    devices: tuple[DeviceState, ...]
+    follow: tuple[OutputState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Why a dispenser may not start, and why it may not run; ``None`` where it may."""
+
+    start: Cause | None
+    run: Cause | None

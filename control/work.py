@@ -1,0 +1,48 @@
+"""What the phases of one scan hand on to each other. Made at the start of a scan and gone at its end."""
+
+from dataclasses import dataclass, field
+
+from config.sample import Sample
+from control.arbitration import Demand
+from control.batch import BatchResult
+from control.cause import Cause, to_json
+from control.continuous import ContinuousResult
+from control.event import Event, Kind
+from control.findings import Findings, Permission
+from control.instant import Instant
+from control.program import Program
+from control.state import DispenserState, ScanState
+from control.trip import TripState, latch
+
+Result = BatchResult | ContinuousResult
+
+
+@dataclass(slots=True)
+class Work:
+    """``before`` is the state that the scan began with; the lists hold what the phases make of it.
+
+    ``image`` is the conditioned one. ``trips``, ``dispensers``, ``permissions`` and ``results`` are by dispenser,
+    ``outputs`` by actuator, all in the program's order.
+    """
+
+    program: Program
+    before: ScanState
+    image: tuple[Sample, ...]
+    now: Instant
+    found: Findings
+    trips: list[TripState]
+    dispensers: list[DispenserState]
+    permissions: list[Permission] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+    outputs: tuple[Demand, ...] = ()
+    events: list[Event] = field(default_factory=list)
+
+    def latch(self, index: int, reason: Cause | None) -> bool:
+        """Latches the trip of a dispenser, if there is a reason and it is not latched yet; true when it was."""
+        if reason is None or self.trips[index].latched:
+            return False
+        tag = self.program.dispensers[index].tag
+        trip = self.trips[index] = latch(self.trips[index], tag, reason, self.now)
+        assert trip.cause is not None
+        self.events.append(Event(Kind.EVENT, "trip", tag, {"cause": to_json(trip.cause)}))
+        return True

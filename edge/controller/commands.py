@@ -1,0 +1,34 @@
+"""Requests that are commands: what each must say, and the command that the scan is given."""
+
+import uuid
+from typing import Any, Final
+
+from control.command import Command, Op
+from edge.arguments import number, text
+
+OPS: Final = frozenset(Op)
+
+
+def command_from(request: dict[str, Any], source: str) -> Command:
+    """The command of a request whose ``op`` is one of ``OPS``. Raises ``BadRequest`` on what is missing or no number.
+
+    A dispenser's commands name it as ``dispenser``; every other names its ``target``.
+    """
+    op = Op(request["op"])
+    command_id = text(request, "command_id", "") or uuid.uuid4().hex
+    match op:
+        case Op.ORDER:
+            return Command(
+                id=command_id,
+                op=op,
+                target=text(request, "dispenser"),
+                source=source,
+                order_id=text(request, "order_id", "") or f"local-{command_id[:12]}",
+                volume_m3=number(request, "volume_m3"),
+                vehicle=text(request, "vehicle", ""),
+            )
+        case Op.SETPOINT:
+            target = text(request, "dispenser")
+            return Command(command_id, op, target, source, flow_m3h=number(request, "flow_m3h"))
+        case Op.CANCEL | Op.RESET:
+            return Command(command_id, op, text(request, "dispenser"), source)
