@@ -47,6 +47,10 @@ class Code(StrEnum):
     # meters
     METER_UNKNOWN = "meter-unknown"
     TOTALISER_BACKWARD = "totaliser-backward"
+    TOTALISER_JUMP = "totaliser-jump"
+    PIPE_EMPTY = "pipe-empty"
+    READING_NOT_ALLOWED = "reading-not-allowed"
+    READING_DIFFERS = "reading-differs"
 
     # valves
     VALVE_NOT_OPENED = "valve-not-opened"

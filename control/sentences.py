@@ -144,6 +144,22 @@ SENTENCES: Final[dict[Code, tuple[str, str]]] = {
         "{s}: the totaliser went back from {0} to {1}; counting goes on from there",
         "{s}：累计流量从 {0} 倒退到 {1}；由此继续计数",
     ),
+    Code.TOTALISER_JUMP: (
+        "{s}: the totaliser went from {0} to {1}, more than the {2} that can have flowed; counting goes on from there",
+        "{s}：累计流量从 {0} 跳到 {1}，超过可能流过的 {2}；由此继续计数",
+    ),
+    Code.PIPE_EMPTY: (
+        "{s}: the meter says that its pipe is empty; what it counts is not taken for water",
+        "{s}：流量计报告空管；其计数不作为水量",
+    ),
+    Code.READING_NOT_ALLOWED: (
+        "{s} cannot read {0}; 0 to less than {1} is possible",
+        "{s} 的读数不可能是 {0}；应从 0 起且小于 {1}",
+    ),
+    Code.READING_DIFFERS: (
+        "{s} is said to read {0} but sends {1}: read the display of the new meter again",
+        "{s} 报称读数为 {0}，实际发送 {1}：请重新读取新表示数",
+    ),
     # valves
     Code.VALVE_NOT_OPENED: (
         "{s} did not reach open within {0}",
