@@ -4,16 +4,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from config.conditioning import Conditioning
 from config.model import FieldName, FileModel, PositiveSeconds, Quantity, Tag
 from config.profile import Profile
 
 
-class SignalSettings(FileModel):
+class SignalSettings(Conditioning):
     """What the site wants of one signal, beyond what the profile says of it.
 
     ``poll``: read period; ``stale_after``: age at which a reading is no longer trusted (default three polls,
     at least 2 s); ``critical``: asks for a scan at once; ``deadband``: smallest change worth a record.
     ``priority``: who is read first when the bus cannot keep up; a critical signal is ``high`` by itself.
+    The rest says how a reading is judged.
     """
 
     poll: PositiveSeconds | None = None

@@ -30,6 +30,8 @@ class Reason(StrEnum):
     NOT_A_NUMBER = "not-a-number"
     OUT_OF_RANGE = "out-of-range"
     OVER_RANGE = "over-range"
+    UNDER_RANGE = "under-range"
+    JUMPED = "jumped"
     STALE = "stale"
     FROZEN = "frozen"
     MAINTENANCE = "maintenance"
@@ -51,6 +53,8 @@ _OPCUA_STATUS: dict[Reason, int] = {
     Reason.NOT_A_NUMBER: 0x808C_0000,  # BadSensorFailure
     Reason.OUT_OF_RANGE: 0x803C_0000,  # BadOutOfRange
     Reason.OVER_RANGE: 0x4094_0000,  # UncertainEngineeringUnitsExceeded
+    Reason.UNDER_RANGE: 0x4094_0000,  # UncertainEngineeringUnitsExceeded
+    Reason.JUMPED: 0x4093_0000,  # UncertainSensorNotAccurate
     Reason.STALE: 0x4090_0000,  # UncertainLastUsableValue
     Reason.FROZEN: 0x4093_0000,  # UncertainSensorNotAccurate
     Reason.MAINTENANCE: 0x808D_0000,  # BadOutOfService
@@ -72,6 +76,8 @@ _HJ212_FLAG: dict[Reason, str] = {
     Reason.NOT_A_NUMBER: "D",
     Reason.OUT_OF_RANGE: "D",
     Reason.OVER_RANGE: "T",
+    Reason.UNDER_RANGE: "D",
+    Reason.JUMPED: "D",
     Reason.STALE: "B",
     Reason.FROZEN: "D",
     Reason.MAINTENANCE: "M",

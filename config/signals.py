@@ -1,20 +1,23 @@
 """The signal table: every signal of a site in one fixed order.
 
 A signal's place in the table is its index in the image; drivers, scan and recorder all speak of signals by it.
-After the signals of the devices stand those that tell how links and devices do.
+After the signals of the devices stand those that tell how links and devices do, then the measurements, which are
+calculated from others.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from typing import Final, Literal
 
 from config.device import Device
 from config.diagnostics import DEVICE_FIGURES, LINK_FIGURES, DiagnosticSignal
 from config.encoding import BIT_TABLES, REGISTERS, Encoding
+from config.measurement import Derived, Measurement, Voted
 from config.modbus_signal import Kind, ModbusSignal
 from config.profile import ModbusProfile, OpcUaSignal, Profile
 from config.site import Site
-from config.units import canonical_unit, unit
+from config.units import CANONICAL, canonical_unit, unit
 
 Priority = Literal["high", "normal", "low"]
 
@@ -25,7 +28,8 @@ class Signal:
 
     ``name`` is ``<device>.<field>``; ``kind`` what its values are; ``unit`` the canonical unit of its samples ("" for
     anything but a number); ``factor``/``bias`` turn the declared unit into it; ``poll``, ``stale_after`` in seconds;
-    ``deadband`` and ``rollover`` (where it begins anew) in ``unit``; ``definition`` is its entry in the profile.
+    ``deadband`` and ``rollover`` (where it begins anew) in ``unit``; ``definition`` is its entry in the profile, or
+    in the site file for a measurement, whose ``link`` is "".
     """
 
     index: int
@@ -44,12 +48,13 @@ class Signal:
     deadband: float
     rollover: float | None
     writable: bool
-    definition: ModbusSignal | OpcUaSignal | DiagnosticSignal
+    definition: ModbusSignal | OpcUaSignal | DiagnosticSignal | Derived | Voted
 
 
 @dataclass(frozen=True, slots=True)
 class SignalTable:
-    """All signals in order, and the way from a name to an index. ``field_count`` of them come from the field.
+    """All signals in order, and the way from a name to an index. ``field_count`` of them come from the field,
+    then come diagnostics, and from ``measured_from`` on measurements.
 
     ``by_device``: the field signals of each device, in profile order.
     """
@@ -58,6 +63,7 @@ class SignalTable:
     index: dict[str, int]
     by_device: dict[str, list[Signal]]
     field_count: int
+    measured_from: int
 
     def __getitem__(self, name: str) -> Signal:
         return self.signals[self.index[name]]
@@ -70,7 +76,12 @@ class SignalTable:
     @property
     def diagnostics(self) -> tuple[Signal, ...]:
         """The signals that tell how links and devices do."""
-        return self.signals[self.field_count :]
+        return self.signals[self.field_count : self.measured_from]
+
+    @property
+    def measurements(self) -> tuple[Signal, ...]:
+        """The signals that are calculated from others."""
+        return self.signals[self.measured_from :]
 
 
 MIN_STALE_S: Final = 2.0
@@ -78,8 +89,23 @@ MIN_STALE_S: Final = 2.0
 
 
 def guard_signals(site: Site) -> set[str]:
-    """Names of the signals that a guard watches: always critical."""
-    return {guard.signal for dispenser in site.dispensers.values() for guard in dispenser.guards.values()}
+    """Names of the signals that a guard watches, and of those that they are calculated from: always critical."""
+    names: set[str] = set()
+    waiting = [guard.signal for dispenser in site.dispensers.values() for guard in dispenser.guards.values()]
+    while waiting:
+        name = waiting.pop()
+        if name not in names:
+            names.add(name)
+            waiting += site.measurements[name].inputs if name in site.measurements else ()
+    return names
+
+
+def conditioning_needs(site: Site) -> dict[str, tuple[str, ...]]:
+    """What each signal that is conditioned by more than its age needs to be known before it."""
+    needs = {name: (*measurement.inputs, *measurement.marks) for name, measurement in site.measurements.items()}
+    for tag, device in site.devices.items():
+        needs |= {f"{tag}.{field}": settings.marks for field, settings in device.signals.items() if settings.judges}
+    return needs
 
 
 def signal_table(site: Site, profiles: Mapping[str, Profile]) -> SignalTable:
@@ -99,7 +125,17 @@ def signal_table(site: Site, profiles: Mapping[str, Profile]) -> SignalTable:
     for tag, device in site.devices.items():
         for field, figure in DEVICE_FIGURES.items():
             signals.append(_diagnostic(len(signals), tag, field, device.link, figure, site.record.diagnostics))
-    return SignalTable(tuple(signals), {signal.name: signal.index for signal in signals}, by_device, field_count)
+    measured_from = len(signals)
+    known = {signal.name: signal for signal in signals}
+    needs = {name: measurement.inputs for name, measurement in site.measurements.items()}
+    places = {name: measured_from + place for place, name in enumerate(site.measurements)}
+    for name in TopologicalSorter(needs).static_order():
+        if name in places:
+            measurement = site.measurements[name]
+            known[name] = _measured(places[name], name, measurement, [known[one] for one in measurement.inputs])
+    signals += [known[name] for name in site.measurements]
+    index = {signal.name: signal.index for signal in signals}
+    return SignalTable(tuple(signals), index, by_device, field_count, measured_from)
 
 
 def _signal(
@@ -160,6 +196,32 @@ def _diagnostic(index: int, owner: str, field: str, link: str, figure: Diagnosti
     )
 
 
+def _measured(index: int, name: str, measurement: Measurement, inputs: list[Signal]) -> Signal:
+    device, _, field = name.partition(".")
+    first = inputs[0]
+    scale = measurement.scale if isinstance(measurement, Derived) else None
+    critical = any(signal.critical for signal in inputs)
+    return Signal(
+        index=index,
+        name=name,
+        device=device,
+        field=field,
+        link="",
+        kind=first.kind,
+        unit=CANONICAL[scale.to[0].kind] if scale is not None else first.unit,
+        factor=1.0,
+        bias=0.0,
+        poll=max(signal.poll for signal in inputs),
+        stale_after=max(signal.stale_after for signal in inputs),
+        critical=critical,
+        priority="high" if critical else "normal",
+        deadband=measurement.deadband.value if measurement.deadband is not None else 0.0,
+        rollover=None,
+        writable=False,
+        definition=measurement,
+    )
+
+
 def wire_place(signal: Signal, base: int) -> str:
     """Where a signal stands on the wire, in words: ``holding 2 float32 ABCD`` or ``node s=... of <uri>``."""
     definition = signal.definition
@@ -167,6 +229,10 @@ def wire_place(signal: Signal, base: int) -> str:
         return f"node {definition.node} of {definition.namespace}"
     if isinstance(definition, DiagnosticSignal):
         return f"counted by the driver: {definition.description}"
+    if isinstance(definition, Voted):
+        return f"{definition.vote} of {', '.join(definition.of)}"
+    if isinstance(definition, Derived):
+        return _scaling(definition)
     wide = definition.table not in BIT_TABLES and REGISTERS[definition.type] > 1
     order = f" {definition.order}" if wide and definition.type is not Encoding.STRING else ""
     bit = f" bit {definition.bit}" if definition.bit is not None else ""
@@ -175,6 +241,18 @@ def wire_place(signal: Signal, base: int) -> str:
         for part in definition.parts
     )
     return f"{definition.table} {definition.address - base}{bit} {definition.type}{order}{parts}"
+
+
+def _scaling(measurement: Derived) -> str:
+    scale, parts = measurement.scale, [measurement.signal]
+    if scale is not None:
+        (low, high), (to_low, to_high) = scale.from_, scale.to
+        root = "root of " if scale.root else ""
+        parts.append(f"{root}{low.value:g} to {figure(high.value, CANONICAL[high.kind], 10)}")
+        parts.append(f"scaled to {to_low.value:g} to {figure(to_high.value, CANONICAL[to_high.kind], 10)}")
+    if measurement.filter > 0:
+        parts.append(f"filtered over {measurement.filter:g} s")
+    return ", ".join(parts)
 
 
 def digits(signal: Signal) -> int:

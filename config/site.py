@@ -13,7 +13,8 @@ from config.device import Device
 from config.dispenser import Dispenser
 from config.equipment import Pump, Valve
 from config.link import Link
-from config.model import FileModel, PositiveSeconds, Seconds, Tag
+from config.measurement import Measurement
+from config.model import FileModel, PositiveSeconds, Seconds, SignalName, Tag
 
 
 class SiteIdentity(FileModel):
@@ -77,6 +78,7 @@ class Site(FileModel):
     record: Record = Record()
     links: Annotated[dict[Tag, Link], Field(min_length=1)]
     devices: Annotated[dict[Tag, Device], Field(min_length=1)]
+    measurements: dict[SignalName, Measurement] = {}
     valves: dict[Tag, Valve] = {}
     pumps: dict[Tag, Pump] = {}
     dispensers: dict[Tag, Dispenser] = {}

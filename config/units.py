@@ -156,6 +156,11 @@ def canonical_unit(symbol: str) -> str:
     return CANONICAL[unit(symbol).kind]
 
 
+def difference(text: object, kind: str) -> float:
+    """Reads how far two quantities are apart: ``1 K`` is 1 degC. Raises ``ValueError`` like ``quantity``."""
+    return quantity(text, kind) - unit(str(text).split()[-1]).offset
+
+
 def quantity(text: object, kind: str) -> float:
     """Reads ``"2.5 min"`` as a number in the canonical unit of ``kind``.
 

@@ -1,8 +1,12 @@
-"""What stands wrong now, as alarm conditions: trips, guards that are not fit, faults, devices that do not answer."""
+"""What stands wrong now, as alarm conditions.
+
+Trips, guards that are not fit, faults, readings that are not believed, devices that do not answer.
+"""
 
 from control.alarm import Condition, Priority
 from control.guard import Verdict
 from control.protect import faults
+from control.voting import AGREED
 from control.work import Work
 
 
@@ -25,6 +29,12 @@ def alarm_conditions(work: Work) -> list[Condition]:
                 conditions.append(Condition(f"{unit.tag}.{cause.code}", Priority.MEDIUM, cause))
         for cause in work.results[index].alarms:
             conditions.append(Condition(f"{unit.tag}.{cause.code}", Priority.MEDIUM, cause))
+    conditions += [
+        Condition(f"{block.name}.{cause.code}", Priority.MEDIUM, cause)
+        for block, state in zip(program.conditioned, work.conditioned, strict=True)
+        if state.fault is not None or state.vote is not AGREED
+        for cause in block.alarms(state)
+    ]
     conditions += [
         Condition(f"{device.tag}.offline", Priority.MEDIUM, state.offline)
         for device, state in zip(program.devices, found.devices, strict=True)

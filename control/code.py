@@ -22,6 +22,17 @@ class Code(StrEnum):
     TRIPPED = "tripped"
     STATE_LOST = "state-lost"
 
+    # signals and measurements
+    SIGNAL_ABOVE_RANGE = "signal-above-range"
+    SIGNAL_BELOW_RANGE = "signal-below-range"
+    SIGNAL_JUMPED = "signal-jumped"
+    SIGNAL_FROZEN = "signal-frozen"
+    SIGNAL_ZERO = "signal-zero"
+    LOOP_FAILED = "loop-failed"
+    LOOP_SATURATED = "loop-saturated"
+    VOTE_DISAGREES = "vote-disagrees"
+    VOTE_SHORT = "vote-short"
+
     # guards
     ABOVE_LIMIT = "above-limit"
     BELOW_LIMIT = "below-limit"

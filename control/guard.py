@@ -11,8 +11,8 @@ newest result, in multiples of its interval (shared water notes 2.4): fresh to 1
 expired; what stale and expired mean depends on the staleness policy of the use.
 
 A maintenance or calibration mark holds the last verdict and lets time run on; it never improves a verdict and
-has a cap. Over range counts as beyond the limit. No communication, no number, a stale or a manual value is
-unknown, and unknown water does not flow.
+has a cap. Over range counts as beyond the limit, and so does a jump that ends beyond it. No communication, no number,
+a stale or a manual value is unknown, and unknown water does not flow.
 """
 
 from dataclasses import dataclass, replace
@@ -101,7 +101,7 @@ class FastGuard:
     def step(self, state: GuardState, image: tuple[Sample, ...], now: Instant) -> GuardState:
         """Judges the present reading."""
         sample = image[self.signal]
-        value = _usable(sample)
+        value = _usable(sample, self.low, self.high)
         if value is None:
             return self._unknown(state, sample, now)
         breach = self._breach(state, value, sample, now)
@@ -248,7 +248,7 @@ class BatchGuard:
         return cause if age_verdict >= Verdict.HOLD else None
 
     def _is_news(self, state: GuardState, sample: Sample, now: Instant) -> bool:
-        if sample.source_time is None or _usable(sample) is None:
+        if sample.source_time is None or _usable(sample, self.low, self.high) is None:
             return False
         ahead = state.result_time is not None and state.result_time - now.utc > self.interval
         if state.result_time is not None and (
@@ -259,7 +259,7 @@ class BatchGuard:
         return now.utc - sample.source_time <= BACKLOG_INTERVALS * self.interval
 
     def _take(self, state: GuardState, sample: Sample, now: Instant) -> GuardState:
-        value = _usable(sample)
+        value = _usable(sample, self.low, self.high)
         assert value is not None
         assert sample.source_time is not None
         kept = seen(self.signal_name, self.unit, sample, now.utc)
@@ -331,13 +331,24 @@ def reset(state: GuardState) -> GuardState:
     return replace(state, breached=False, verdict=Verdict.FIT, cause=None)
 
 
-def _usable(sample: Sample) -> float | None:
-    """The number to judge: a good one, or an over-range one as infinitely high. Anything else is unknown."""
+def _usable(sample: Sample, low: float | None, high: float | None) -> float | None:
+    """The number to judge. Anything that is not known is ``None``.
+
+    A good one; an over-range one as infinitely high; an under-range one as infinitely low where there is a lower limit
+    (else it tells of a failure, not of water). One that moved faster than the water can is evidence against the water
+    where it is beyond a limit, and nothing for it.
+    """
     if sample.reason is Reason.OVER_RANGE:
         return inf
-    if sample.quality is not Quality.GOOD or isinstance(sample.value, str | bool) or sample.value is None:
+    if sample.reason is Reason.UNDER_RANGE and low is not None:
+        return -inf
+    if isinstance(sample.value, str | bool) or sample.value is None or not isfinite(sample.value):
         return None
-    return float(sample.value) if isfinite(sample.value) else None
+    value = float(sample.value)
+    if sample.quality is Quality.GOOD:
+        return value
+    beyond = (high is not None and value > high) or (low is not None and value < low)
+    return value if sample.reason is Reason.JUMPED and beyond else None
 
 
 def to_saved(state: GuardState, now: Instant) -> dict[str, Any]:

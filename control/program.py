@@ -12,6 +12,7 @@ from control.continuous import ContinuousDispenser
 from control.device import Device
 from control.guard import Guard
 from control.level import SupplyLevel
+from control.measurement import Conditioned
 from control.pump import Pump
 from control.valve import Valve
 
@@ -31,7 +32,8 @@ class DispenserUnit:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A compiled site. ``signal_names``, ``units`` and ``stale_after`` are by image index.
+    """A compiled site. ``signal_names``, ``units`` and ``stale_after`` are by image index. ``conditioned`` are
+    in the order in which they rest on each other.
 
     ``safe``: every actuator in its safe position (valves closed, pumps off), valves first; the order of all outputs.
     """
@@ -39,6 +41,7 @@ class Program:
     signal_names: tuple[str, ...]
     units: tuple[str, ...]
     stale_after: tuple[float, ...]
+    conditioned: tuple[Conditioned, ...]
     guards: tuple[Guard, ...]
     valves: tuple[Valve, ...]
     pumps: tuple[Pump, ...]

@@ -36,9 +36,9 @@ def scan(
     program: Program, state: ScanState, image: tuple[Sample, ...], commands: tuple[Command, ...], now: Instant
 ) -> ScanResult:
     """One scan. No reading and no command makes it raise; a raise is a programming error."""
-    image = condition(image, program.stale_after, now)  # 1 condition
+    conditioned, image = condition(program, state.conditioned, image, now)  # 1 condition
     found = find(program, findings(state), state.outputs, image, now)  # 2 protect
-    work = Work(program, state, image, now, found, list(state.trips), list(state.dispensers))
+    work = Work(program, state, conditioned, image, now, found, list(state.trips), list(state.dispensers))
     protect(work)
     answers = tuple(obey(work, command) for command in commands)
     dispense(work)  # 3 sequence, 4 regulate
@@ -52,6 +52,7 @@ def _after(work: Work, alarms: tuple[alarm.Alarm, ...]) -> ScanState:
     program, found, outputs, now = work.program, work.found, work.outputs, work.now
     valves = len(program.valves)
     return ScanState(
+        conditioned=work.conditioned,
         guards=found.guards,
         levels=found.levels,
         trips=tuple(work.trips),

@@ -61,6 +61,43 @@ SENTENCES: Final[dict[Code, tuple[str, str]]] = {
         "what {s} remembered could not be read ({0}), so it may have been tripped",
         "{s} 保存的状态无法读取（{0}），可能曾经停水",
     ),
+    # signals and measurements
+    Code.SIGNAL_ABOVE_RANGE: (
+        "{s} reads {0}, more than the {1} that is possible here: it is not believed",
+        "{s} 读数 {0} 超过此处可能的 {1}：不予采信",
+    ),
+    Code.SIGNAL_BELOW_RANGE: (
+        "{s} reads {0}, less than the {1} that is possible here: it is not believed",
+        "{s} 读数 {0} 低于此处可能的 {1}：不予采信",
+    ),
+    Code.SIGNAL_JUMPED: (
+        "{s} went from {0} to {1}, faster than {2}: it is doubted until that could have been reached",
+        "{s} 从 {0} 变到 {1}，快于 {2}：存疑，直至按此速率可能达到为止",
+    ),
+    Code.SIGNAL_FROZEN: (
+        "{s} has shown {0} without the least change for {1}: the sensor is frozen",
+        "{s} 在 {1} 内一直显示 {0}，毫无变化：传感器冻结",
+    ),
+    Code.SIGNAL_ZERO: (
+        "{s} reads exactly {0}, which is no measurement there",
+        "{s} 读数恰为 {0}，不是测量值",
+    ),
+    Code.LOOP_FAILED: (
+        "{s}: {0} carries {1}, by NAMUR NE 43 a failure of the transmitter or its wire",
+        "{s}：{0} 的电流为 {1}，按 NAMUR NE 43 属变送器或接线故障",
+    ),
+    Code.LOOP_SATURATED: (
+        "{s}: {0} carries {1}, by NAMUR NE 43 a transmitter at its limit, which measures no more",
+        "{s}：{0} 的电流为 {1}，按 NAMUR NE 43 变送器已饱和，不再测量",
+    ),
+    Code.VOTE_DISAGREES: (
+        "the readings of {s} ({0}) are farther apart than {1} for {2}",
+        "{s} 的读数（{0}）相差超过 {1} 已持续 {2}",
+    ),
+    Code.VOTE_SHORT: (
+        "{s}: {0} not good for {1}; {2}",
+        "{s}：{0} 不良已持续 {1}；{2}",
+    ),
     # guards
     Code.ABOVE_LIMIT: (
         "{s} was above its stop limit {0} for {1}",

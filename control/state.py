@@ -10,6 +10,7 @@ from control.device import DeviceState
 from control.findings import Findings
 from control.guard import GuardState
 from control.level import LevelState
+from control.measurement import UNREAD, ConditionedState
 from control.output import OutputState
 from control.program import Program
 from control.pump import PumpState
@@ -23,6 +24,7 @@ DispenserState = BatchState | ContinuousState
 class ScanState:
     """Every block's state, in the order of the program's lists."""
 
+    conditioned: tuple[ConditionedState, ...]
     guards: tuple[GuardState, ...]
     levels: tuple[LevelState, ...]
     trips: tuple[TripState, ...]
@@ -43,6 +45,7 @@ def findings(state: ScanState) -> Findings:
 def initial_state(program: Program) -> ScanState:
     """Nothing known, everything safe."""
     return ScanState(
+        conditioned=tuple(UNREAD for _ in program.conditioned),
         guards=tuple(guard.initial() for guard in program.guards),
         levels=tuple(LevelState() for _ in program.dispensers),
         trips=tuple(TripState() for _ in program.dispensers),

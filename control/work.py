@@ -10,6 +10,7 @@ from control.continuous import ContinuousResult
 from control.event import Event, Kind
 from control.findings import Findings, Permission
 from control.instant import Instant
+from control.measurement import ConditionedState
 from control.program import Program
 from control.state import DispenserState, ScanState
 from control.trip import TripState, latch
@@ -27,6 +28,7 @@ class Work:
 
     program: Program
     before: ScanState
+    conditioned: tuple[ConditionedState, ...]
     image: tuple[Sample, ...]
     now: Instant
     found: Findings

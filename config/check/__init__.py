@@ -7,6 +7,7 @@ from config.check.devices import check_devices
 from config.check.dispensers import check_dispenser
 from config.check.equipment import check_pumps, check_shared_outputs, check_valves
 from config.check.links import check_links
+from config.check.measurements import check_measurements
 from config.check.references import Finding, Profiles, References
 from config.check.uplink import check_uplink
 from config.site import Site
@@ -21,6 +22,7 @@ def _findings(known: References) -> Iterator[Finding]:
     yield from _check_timezone(known)
     yield from check_links(known)
     yield from check_devices(known)
+    yield from check_measurements(known)
     yield from check_valves(known)
     yield from check_pumps(known)
     yield from check_shared_outputs(known)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from config.check.measurements import check_conditioning
 from config.check.references import Finding, References, Where, no_such, of_kind
 from config.command import Watchdog
 from config.device import Device
@@ -45,12 +46,12 @@ def check_devices(known: References) -> Iterator[Finding]:
                 definition = profile.signals.get(field)
                 if definition is None:
                     yield no_such((*here, "signals", field), field, profile.signals, "signal of its profile")
-                elif settings.deadband is not None:
-                    yield from of_kind(
-                        (*here, "signals", field, "deadband"),
-                        settings.deadband,
-                        unit(definition.unit).kind,
-                    )
+                    continue
+                kind = unit(definition.unit).kind
+                if settings.deadband is not None:
+                    yield from of_kind((*here, "signals", field, "deadband"), settings.deadband, kind)
+                poll = settings.poll or definition.poll or device.poll
+                yield from check_conditioning(known, (*here, "signals", field), f"{tag}.{field}", settings, poll)
 
 
 def _neighbours(known: References, tag: str, link: str) -> list[str]:

@@ -65,11 +65,9 @@ def _guard_limits(known: References, at: Where, guard: Guard, limit: AppliedLimi
         if guard.instant_low is not None and low is not None and guard.instant_low.value > low:
             expected = f"at most the lower stop limit, {low:g} {symbol}"
             yield Finding((*at, "instant_low"), f"{guard.instant_low.value:g} {symbol}", expected)
-    if isinstance(guard, BatchGuard):
-        definition = known.definition(guard.signal)
-        if definition is not None and getattr(definition, "time_from", None) is None:
-            expected = "a signal with time_from: a batch guard tells results apart by the analyzer's own time"
-            yield Finding((*at, "signal"), f"'{guard.signal}', which has no result time", expected)
+    if isinstance(guard, BatchGuard) and known.kind(guard.signal) and not known.has_result_time(guard.signal):
+        expected = "a signal with time_from: a batch guard tells results apart by the analyzer's own time"
+        yield Finding((*at, "signal"), f"'{guard.signal}', which has no result time", expected)
 
 
 def _effective(guard: Guard, limit: AppliedLimit) -> tuple[float | None, float | None]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from config.measurement import Derived
 from config.modbus_signal import ModbusSignal
 from config.model import Measured
 from config.profile import ModbusProfile, OpcUaProfile, OpcUaSignal
@@ -33,33 +34,75 @@ class References:
         self.unknown = unknown
 
     def definition(self, name: str) -> ModbusSignal | OpcUaSignal | None:
-        """What the profile says of a signal; ``None`` where there is no such signal."""
+        """What the profile says of a signal; ``None`` where there is no such signal, and for a measurement."""
         device, _, field = name.partition(".")
         profile = self.profiles.get(device)
         return profile.signals.get(field) if profile else None
 
-    def signal(self, path: Where, name: str, kind: str, *, writable: bool = False) -> Iterator[Finding]:
-        """A reference to a signal of a kind of quantity, or of ``bool``."""
-        device, _, field = name.partition(".")
-        if device in self.unknown:
-            return
-        if device not in self.site.devices:
-            yield no_such(path, device, self.site.devices, "device")
-            return
+    def kind(self, name: str) -> str | None:
+        """What a signal measures: a kind of quantity, or ``bool``, ``text``, ``time``; ``None`` when not known."""
+        seen: set[str] = set()
+        while name in self.site.measurements and name not in seen:
+            seen.add(name)
+            measurement = self.site.measurements[name]
+            if isinstance(measurement, Derived) and measurement.scale is not None:
+                return measurement.scale.to[0].kind
+            name = measurement.inputs[0]
         definition = self.definition(name)
         if definition is None:
-            yield no_such(path, field, self.profiles[device].signals, f"signal of {device}")
+            return None
+        return unit(definition.unit).kind if definition.kind == "number" else definition.kind
+
+    def has_result_time(self, name: str) -> bool:
+        """True when the readings of a signal carry the time of the result that they are."""
+        seen: set[str] = set()
+        while name in self.site.measurements and name not in seen:
+            seen.add(name)
+            measurement = self.site.measurements[name]
+            if not isinstance(measurement, Derived) or measurement.filter > 0:
+                return False
+            name = measurement.signal
+        return getattr(self.definition(name), "time_from", None) is not None
+
+    def there_is(self, path: Where, name: str) -> Iterator[Finding]:
+        """A reference to a signal of any kind."""
+        device, _, field = name.partition(".")
+        if device in self.unknown or name in self.unknown or name in self.site.measurements:
             return
-        number = definition.kind == "number"
-        found_kind = unit(definition.unit).kind if number else definition.kind
+        if device not in self.site.devices:
+            measured = {one.partition(".")[0]: None for one in self.site.measurements}
+            if device in measured:
+                yield no_such(path, name, self.site.measurements, "measurement")
+            else:
+                yield no_such(path, device, {**self.site.devices, **measured}, "device")
+        elif self.definition(name) is None:
+            yield no_such(path, field, self.profiles[device].signals, f"signal of {device}")
+
+    def signal(self, path: Where, name: str, kind: str, *, writable: bool = False) -> Iterator[Finding]:
+        """A reference to a signal of a kind of quantity, or of ``bool``."""
+        missing = list(self.there_is(path, name))
+        if missing:
+            yield from missing
+            return
+        found_kind = self.kind(name)
+        if found_kind is None:
+            return
+        definition = self.definition(name)
         if found_kind != kind:
-            found = f"in {definition.unit} ({found_kind})" if number else f"a {found_kind}"
+            number = found_kind in CANONICAL
+            symbol = definition.unit if definition is not None else CANONICAL.get(found_kind, "")
+            found = f"in {symbol} ({found_kind})" if number else f"a {found_kind}"
             expected = "a bool signal" if kind == "bool" else f"a signal in a unit of {kind}, such as {CANONICAL[kind]}"
             yield Finding(path, f"'{name}', {found}", expected)
-        if writable and not definition.writable:
+        if not writable:
+            return
+        if definition is None:
+            yield Finding(path, f"'{name}', which is calculated", "a signal of a device that can be written")
+            return
+        if not definition.writable:
             yield Finding(path, f"'{name}', which is read-only", "a signal that its profile marks 'writable: true'")
         command = definition.command if isinstance(definition, ModbusSignal) else None
-        if writable and command is not None and command.kind in ("edge", "handshake"):
+        if command is not None and command.kind in ("edge", "handshake"):
             found = f"'{name}', whose command is of kind {command.kind}: a pulse, that ends by itself"
             yield Finding(path, found, "a command of kind level or latched, because an output must stand")
 

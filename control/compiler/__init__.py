@@ -5,6 +5,7 @@ from control.compiler.devices import compile_devices
 from control.compiler.dispensers import compile_dispenser
 from control.compiler.equipment import compile_pumps, compile_valves, safe_demands
 from control.compiler.guards import compile_guards
+from control.compiler.measurements import compile_conditioned
 from control.guard import Guard
 from control.program import DispenserUnit, Program
 
@@ -23,6 +24,7 @@ def compile_site(loaded: LoadedSite) -> Program:
         signal_names=tuple(signal.name for signal in table.signals),
         units=tuple(signal.unit for signal in table.signals),
         stale_after=tuple(signal.stale_after for signal in table.signals),
+        conditioned=compile_conditioned(loaded),
         guards=tuple(guards),
         valves=valves,
         pumps=pumps,

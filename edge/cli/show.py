@@ -11,6 +11,7 @@ from rich.text import Text
 
 from config.check.guards import dispenser_limits
 from config.load import LoadedSite
+from config.signals import wire_place
 from config.units import CANONICAL
 from edge.cli.link_tables import links_view
 from edge.cli.screen import console
@@ -35,6 +36,9 @@ def site_summary(loaded: LoadedSite) -> dict[str, Any]:
         "links": {tag: link.type for tag, link in site.links.items()},
         "devices": len(site.devices),
         "signals": loaded.signals.field_count,
+        "measurements": {
+            signal.name: {"unit": signal.unit, "from": wire_place(signal, 0)} for signal in loaded.signals.measurements
+        },
         "dispensers": {
             tag: {
                 "mode": dispenser.mode,
@@ -69,6 +73,9 @@ def show_site(loaded: LoadedSite) -> None:
     told = f": site {summary['site']}, {summary['devices']} devices, {summary['signals']} signals"
     console.print(Text.assemble(("valid", "green"), told))
     console.print(f"links: {links}")
+    for name, measurement in summary["measurements"].items():
+        unit = f" ({measurement['unit']})" if measurement["unit"] else ""
+        console.print(f"measurement {name}{unit}: {measurement['from']}", soft_wrap=True)
     for tag, dispenser in summary["dispensers"].items():
         table = Table(title=f"{tag}: {dispenser['mode']}, {dispenser['use']}", title_justify="left", box=None)
         for heading in ("guard", "signal", "low", "high", "limit from", ""):
@@ -227,15 +234,31 @@ def why_view(answer: dict[str, Any]) -> Text:
             )
             if wire is not None:
                 text.append("  " * indent + f"from {_place(wire, seen)}\n", "cyan")
+                _append_inputs(text, answer["wire"], seen["signal"], indent + 1)
     if not answer["causes"]:
+        inputs = {name for wire in answer["wire"].values() for name in wire.get("inputs", [])}
         for signal, wire in answer["wire"].items():
-            text.append(f"  {signal}: {_place(wire, wire)}\n")
+            if signal not in inputs:
+                text.append(f"  {signal}: {_place(wire, wire)}\n")
+                _append_inputs(text, answer["wire"], signal, 2)
     text.rstrip()
     return text
 
 
+def _append_inputs(text: Text, wires: dict[str, Any], name: str, indent: int) -> None:
+    """What a measurement is calculated from, each with its present reading, down to the wire."""
+    for one in wires[name].get("inputs", []):
+        wire = wires[one]
+        read = f"{one} {_amount(wire['value'], wire['symbol'], 7)} ({wire['reason']})"
+        text.append("  " * indent + read, "yellow")
+        text.append(f" from {_place(wire, wire)}\n", "cyan")
+        _append_inputs(text, wires, one, indent + 1)
+
+
 def _place(wire: dict[str, Any], read: dict[str, Any]) -> str:
     """Where a reading came from, and what came: its bytes, or the status of a server."""
+    if not wire["link"]:
+        return str(wire["place"])
     unit = f" unit {wire['unit']}" if wire["unit"] is not None else ""
     came = f", status {read['status']}" if read.get("status") else f", bytes {read['raw']}" if read["raw"] else ""
     return f"link {wire['link']} ({wire['address']}){unit}, {wire['place']}{came}"

@@ -19,7 +19,11 @@ def values_view(image: dict[str, Any]) -> RenderableType:
     left = MOST_SHOWN
     for name, signal in image["signals"].items():
         device, _, field = name.partition(".")
-        if device not in image["devices"] or field.startswith("comm_") or signal["reason"] == "write-only":
+        if (
+            (device not in image["devices"] and signal["link"])
+            or field.startswith("comm_")
+            or signal["reason"] == "write-only"
+        ):
             continue
         left -= 1
         if left >= 0:

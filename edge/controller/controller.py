@@ -75,6 +75,7 @@ class Controller:
         self._raw: list[Sample] = list(self.image)
         self._so_since: list[float | None] = [None] * len(self._raw)
         self._critical = tuple(signal.critical for signal in loaded.signals.signals)
+        self._conditioned = frozenset(block.index for block in program.conditioned)
         self._inbox: deque[_Waiting] = deque()
         self._recorder = Recorder(loaded, program, aliases, store, self.drivers)
         self._diagnostics = Diagnostics(loaded.signals, self.drivers, loaded.site.record.diagnostics)
@@ -95,17 +96,19 @@ class Controller:
         now = self.now()
         critical = False
         for index, sample in zip(indices, samples, strict=True):
-            if sample.reason is not self._raw[index].reason:
-                self._so_since[index] = now.utc
-            self._raw[index] = sample
-            self._recorder.note(index, sample, now)
+            before, self._raw[index] = self._raw[index], sample
+            if index not in self._conditioned:
+                if sample.reason is not before.reason:
+                    self._so_since[index] = now.utc
+                self._recorder.note(index, sample, now)
             critical = critical or self._critical[index]
         if critical and not self._scanning:
             self._guarded_scan(on_demand=True)
 
     def since(self, index: int) -> float | None:
-        """Since when a signal has the reason that it has now, seconds UTC; ``None`` where a scan has given it."""
-        return self._so_since[index] if self.image[index].reason is self._raw[index].reason else None
+        """Since when a signal has the reason that it has now, seconds UTC; ``None`` where its age has given it."""
+        read = index in self._conditioned or self.image[index].reason is self._raw[index].reason
+        return self._so_since[index] if read else None
 
     def _note_event(self, event: LinkEvent) -> None:
         """Records what a driver reports beside its readings."""
@@ -179,19 +182,25 @@ class Controller:
         self._inbox.clear()
         raw = tuple(self._raw)
         result = scan(self.program, self.state, raw, tuple(w.command for w in waiting), now)
-        self.state, self.image = result.state, result.image
+        before, self.state, self.image = self.image, result.state, result.image
         self._outputs.write(result.state.outputs, result.image, now.mono)
-        self._record(result, raw, now)
+        self._record(result, raw, before, now)
         for one, answer in zip(waiting, result.answers, strict=True):
             if not one.answer.done():
                 one.answer.set_result(answer)
         self.timing.ran(time.perf_counter() - began, on_demand=on_demand)
 
-    def _record(self, result: ScanResult, raw: tuple[Sample, ...], now: Instant) -> None:
-        if result.image is not raw:
-            for index, (before, after) in enumerate(zip(raw, result.image, strict=True)):
-                if after is not before:
-                    self._recorder.note(index, after, now)
+    def _record(self, result: ScanResult, raw: tuple[Sample, ...], before: tuple[Sample, ...], now: Instant) -> None:
+        image = result.image
+        if image is not raw:
+            for index, (read, used) in enumerate(zip(raw, image, strict=True)):
+                if used is not read and index not in self._conditioned:
+                    self._recorder.note(index, used, now)
+        for index in self._conditioned:
+            if image[index] is not before[index]:
+                if image[index].reason is not before[index].reason:
+                    self._so_since[index] = now.utc
+                self._recorder.note(index, image[index], now)
         for event in result.events:
             body = {"name": event.name, **event.body}
             self.store.put_entry(str(event.kind), event.subject, body, int(now.utc * 1000))

@@ -5,10 +5,12 @@ from typing import Any, Final
 from config.diagnostics import DiagnosticSignal
 from config.link import Link
 from config.load import LoadedSite
+from config.measurement import Derived, Voted
 from config.modbus_signal import ModbusSignal
 from config.profile import OpcUaSignal
 from config.sample import Reason, Sample
 from config.signals import Signal, digits, figure, profile_base, wire_place
+from control.cause import Cause, sentence
 from drivers.modbus.unjudged import number_in
 from drivers.port import LinkStatus
 from edge.field import link_address
@@ -20,6 +22,10 @@ _REMEDIES: Final[dict[Reason, str]] = {
     Reason.DEVICE_BUSY: "the device is busy; it is asked again",
     Reason.DEVICE_FAULT: "the device says so itself: look at its display and its alarms",
     Reason.OVER_RANGE: "more than the device can measure: its value is a limit, no measurement",
+    Reason.UNDER_RANGE: "less than can be measured: its value is a limit, no measurement",
+    Reason.JUMPED: "it moved faster than max_rate allows and is believed again once it could have got there at that"
+    " rate: look whether the sensor was touched or is loose",
+    Reason.FROZEN: "the sensor gives the same number again and again: look at it, its cable and its power",
     Reason.STALE: "nothing new has come within the time that the signal allows (stale_after)",
     Reason.FROZEN: "it has not moved for too long: is the sensor in the water, is the instrument still measuring?",
     Reason.MAINTENANCE: "the instrument is in maintenance: end it at the instrument",
@@ -33,7 +39,20 @@ _REMEDIES: Final[dict[Reason, str]] = {
 
 
 def wire(loaded: LoadedSite, signal: Signal, sample: Sample) -> dict[str, Any]:
-    """Where a signal comes from: link, unit, place, and the bytes (Modbus) or status (OPC UA) last seen there."""
+    """Where a signal comes from: link, unit, place, and the bytes (Modbus) or status (OPC UA) last seen there.
+
+    Of a measurement: what it is calculated from, under ``inputs``.
+    """
+    if isinstance(signal.definition, Derived | Voted):
+        return {
+            "link": "",
+            "address": "",
+            "unit": None,
+            "place": wire_place(signal, 0),
+            "raw": "",
+            "value": sample.value,
+            "inputs": [*signal.definition.inputs, *signal.definition.marks],
+        }
     link = loaded.site.links[signal.link]
     told: dict[str, Any] = {
         "link": signal.link,
@@ -66,18 +85,26 @@ def status_text(raw: bytes) -> str:
 
 
 def problem(
-    loaded: LoadedSite, link: LinkStatus, signal: Signal, sample: Sample, since_utc: float | None
+    loaded: LoadedSite,
+    link: LinkStatus | None,
+    signal: Signal,
+    sample: Sample,
+    since_utc: float | None,
+    fault: Cause | None,
 ) -> dict[str, Any] | None:
     """What is wrong with a reading and what to do, ``None`` for a good one.
 
-    ``since_utc``: since when it is so; ``found``: what was read instead of a value; ``last_error``: what device or link
-    said last.
+    ``link``: ``None`` for a measurement. ``fault``: why the site does not believe it. ``since_utc``: since when it is
+    so; ``found``: what was read instead of a value; ``last_error``: what device or link said last.
     """
     if sample.good:
         return None
+    told = {"reason": str(sample.reason), "since_utc": since_utc, "found": sentence(fault) if fault is not None else ""}
+    if fault is not None or link is None:
+        remedy = _REMEDIES.get(sample.reason, "") if fault is not None else "look at what it is calculated from"
+        return {**told, "last_error": "", "remedy": remedy}
     return {
-        "reason": str(sample.reason),
-        "since_utc": since_utc,
+        **told,
         "found": _found(signal, sample),
         "last_error": _last_error(link, signal, sample),
         "remedy": _remedy(loaded.site.links[signal.link], link, signal, sample),

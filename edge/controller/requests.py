@@ -235,6 +235,7 @@ class Requests:
                 "value": sample.value,
                 "unit": signal.unit,
                 "kind": signal.kind,
+                "link": signal.link,
                 "digits": digits(signal),
                 "quality": sample.quality.name.lower(),
                 "reason": str(sample.reason),
@@ -290,7 +291,7 @@ class Requests:
         if known is not None:
             names.append(name)
             result["problem"] = self._problem(signals.signals[known])
-        return {"ok": True, **result, "wire": {signal: self._wire(signal) for signal in names}}
+        return {"ok": True, **result, "wire": self._wires(names)}
 
     def _how(self, name: str) -> dict[str, Any] | None:
         """How a link or device does, and which of its signals are not good; ``None`` for what is neither."""
@@ -326,6 +327,9 @@ class Requests:
         device = name.partition(".")[0]
         if device in site.devices:
             return f"{device} has no such signal; it has {', '.join(one.field for one in _of(signals, device))}"
+        measured = [signal.field for signal in signals.measurements if signal.device == device]
+        if measured:
+            return f"{device} has no such measurement; it has {', '.join(measured)}"
         named = [demand.tag for demand in controller.state.outputs] + list(controller.program.dispenser_index)
         known = ", ".join([*named, *site.devices, *site.links])
         example = signals.field[0].name if signals.field else f"{next(iter(site.links), 'link')}.connected"
@@ -333,13 +337,26 @@ class Requests:
 
     def _problem(self, signal: Signal) -> dict[str, Any] | None:
         controller = self._controller
-        link = next(driver.status() for driver in controller.drivers if driver.name == signal.link)
+        link = next((driver.status() for driver in controller.drivers if driver.name == signal.link), None)
         sample = controller.image[signal.index]
-        return problem(controller.loaded, link, signal, sample, controller.since(signal.index))
+        blocks = zip(controller.program.conditioned, controller.state.conditioned, strict=True)
+        fault = next((state.fault for block, state in blocks if block.index == signal.index), None)
+        return problem(controller.loaded, link, signal, sample, controller.since(signal.index), fault)
 
-    def _wire(self, name: str) -> dict[str, Any]:
-        signal = self._controller.loaded.signals[name]
-        return wire(self._controller.loaded, signal, self._controller.image[signal.index])
+    def _wires(self, names: list[str]) -> dict[str, dict[str, Any]]:
+        """Where each signal comes from, and all that a measurement is calculated from, down to the wire."""
+        found: dict[str, dict[str, Any]] = {}
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop(0)
+            if name in found:
+                continue
+            signal = self._controller.loaded.signals[name]
+            sample = self._controller.image[signal.index]
+            told = wire(self._controller.loaded, signal, sample)
+            found[name] = {**told, "symbol": signal.unit, "reason": str(sample.reason)}
+            waiting += told.get("inputs", [])
+        return found
 
     def _receipts(self, limit: int) -> list[dict[str, Any]]:
         return self._ledger.latest("receipt", min(max(limit, 1), 1000))

@@ -40,7 +40,7 @@ def line_of(text: str, part: str) -> int:
     return text[: text.index(part)].count("\n") + 1
 
 
-@pytest.mark.parametrize("name", ["fill-station", "plant-outlet"])
+@pytest.mark.parametrize("name", ["fill-station", "plant-outlet", "voted-take-off"])
 def test_the_example_sites_load(name: str) -> None:
     loaded = load_site(SITES / f"{name}.yaml")
     assert set(loaded.profiles) == set(loaded.site.devices)

@@ -149,6 +149,23 @@ def test_over_range_counts_as_beyond_the_limit_at_once() -> None:
     assert watched.code is Code.OVER_RANGE
 
 
+def test_under_range_counts_as_below_a_lower_limit_and_is_unknown_where_there_is_none() -> None:
+    assert Watched(PH).fit().show(0.0, 0.1, Reason.UNDER_RANGE) is Verdict.BREACH
+    watched = Watched().fit()
+    assert watched.show(0.0, 2.9, Reason.UNDER_RANGE) is Verdict.FIT
+    assert watched.show(0.0, 0.2, Reason.UNDER_RANGE) is Verdict.UNKNOWN
+
+
+def test_a_jump_is_evidence_against_the_water_and_never_for_it() -> None:
+    assert Watched().fit().show(15.1, 0.1, Reason.JUMPED) is Verdict.BREACH
+    watched = Watched().fit()
+    assert watched.show(8.5, 3.1, Reason.JUMPED) is Verdict.BREACH
+    assert watched.show(2.0, 600.0, Reason.JUMPED) is Verdict.BREACH
+    assert watched.state.clear_since is None
+    inside = Watched().fit()
+    assert inside.show(7.5, 3.1, Reason.JUMPED) is Verdict.UNKNOWN
+
+
 @pytest.mark.parametrize(
     "reason",
     [

@@ -36,7 +36,7 @@ def _penstock(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProce
 
 
 def test_validate_says_what_a_good_site_is() -> None:
-    for name in ("fill-station", "plant-outlet"):
+    for name in ("fill-station", "plant-outlet", "voted-take-off"):
         done = _penstock("validate", example_site(name))
         assert done.returncode == exit_codes.DONE, done.stderr
         assert "valid" in done.stdout
