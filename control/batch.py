@@ -309,12 +309,12 @@ class BatchDispenser:
                 return state, ()
             case Phase.AUTHORISED:
                 return self._to(state, Phase.CHECKING, now), ()
-            case Phase.CHECKING:
+            case Phase.CHECKING | Phase.ARMED:
                 not_ready = self._not_ready(state, inputs)
                 if not_ready is not None:
                     return self._stop(state, not_ready, now), ()
-                return self._to(state, Phase.ARMED, now), ()
-            case Phase.ARMED:
+                if state.phase is Phase.CHECKING:
+                    return self._to(state, Phase.ARMED, now), ()
                 return self._start(state, inputs, now), ()
             case Phase.SLOW_START | Phase.FULL_FLOW | Phase.SLOW_FINISH:
                 return self._fill(state, flow or 0.0, total, now), ()

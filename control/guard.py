@@ -125,10 +125,10 @@ class FastGuard:
 
     def not_clear(self, state: GuardState, now: Instant) -> Cause | None:
         """Why a reset must wait, or ``None`` when the guard is clear: good data, inside, for long enough."""
+        if state.unknown_since is not None:
+            return Cause(Code.QUALITY_UNKNOWN, self.signal_name, ("no good reading",))
         if not state.breached:
             return state.cause if state.verdict is Verdict.UNKNOWN else None
-        if state.unknown_since is not None and state.clear_since is None:
-            return Cause(Code.QUALITY_UNKNOWN, self.signal_name, ("no good reading",))
         waited = now.mono - state.clear_since if state.clear_since is not None else 0.0
         if state.clear_since is not None and waited >= self.clear_time:
             return None

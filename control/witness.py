@@ -1,0 +1,132 @@
+"""An onlooker at the scan: sees what goes in and what comes out, and remembers a little, without asking the logic.
+
+What it remembers is what the invariants need to judge by: since when a signal was not read, when it was last seen
+outside its limits, which orders were taken.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import inf
+
+from config.sample import Quality, Reason, Sample
+from control.command import Command, Op
+from control.event import Event, Kind
+from control.guard import BatchGuard, Guard
+from control.instant import Instant
+from control.program import DispenserUnit, Program
+from control.scan import ScanResult
+from control.state import ScanState
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One scan as an onlooker sees it: the state and the inputs it began with, and what came out."""
+
+    program: Program
+    before: ScanState
+    image: tuple[Sample, ...]
+    commands: tuple[Command, ...]
+    now: Instant
+    result: ScanResult
+
+    @property
+    def after(self) -> ScanState:
+        return self.result.state
+
+    def accepted(self, op: Op, target: str) -> bool:
+        """True when such a command was accepted in this scan."""
+        return any(a.accepted and a.command.op is op and a.command.target == target for a in self.result.answers)
+
+    def reading(self, index: int) -> Sample:
+        """A raw reading, or the same as stale when it was not renewed in time."""
+        sample = self.image[index]
+        fresh = self.now.mono - sample.received <= self.program.stale_after[index]
+        return sample if fresh or sample.quality is Quality.BAD else sample.degraded(Reason.STALE)
+
+    def events(self, kind: Kind, name: str) -> Iterator[Event]:
+        """The events of one name that this scan gave."""
+        return (event for event in self.result.events if event.kind is kind and event.name == name)
+
+    def opened(self, unit: DispenserUnit) -> bool:
+        """True when this scan lets water through a dispenser: its valve opens, or its pump runs."""
+        outputs, valves = self.after.outputs, len(self.program.valves)
+        value = outputs[unit.valve].value
+        valve_open = value is True or (isinstance(value, float) and value > 0)
+        return valve_open or (unit.pump is not None and outputs[valves + unit.pump].value is True)
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """What the onlooker remembers, by guard, without asking the logic. Times are monotonic.
+
+    ``unread_since``: no good reading since. ``beyond_since``: good readings beyond a stop limit since. ``unclear_at``:
+    last seen outside the clear band, or not good. ``result_time`` and ``result_at``: the newest result of a batch guard
+    by its own time, and when it was first seen. ``accepted`` and ``receipted``: ids of orders.
+    """
+
+    unread_since: tuple[float | None, ...]
+    beyond_since: tuple[float | None, ...]
+    unclear_at: tuple[float, ...]
+    result_time: tuple[float | None, ...]
+    result_at: tuple[float | None, ...]
+    accepted: frozenset[str] = frozenset()
+    receipted: frozenset[str] = frozenset()
+
+
+def first_witness(program: Program, now: Instant) -> Witness:
+    """At a start nothing has been read, and nothing is clear."""
+    count = len(program.guards)
+    none: tuple[float | None, ...] = (None,) * count
+    return Witness((now.mono,) * count, none, (now.mono,) * count, none, none)
+
+
+def looked_on(seen: Witness, step: Step) -> Witness:
+    """What the onlooker remembers after a step."""
+    now, guards = step.now.mono, step.program.guards
+    readings = [step.reading(guard.signal) for guard in guards]
+    numbers = [number_in(sample) for sample in readings]
+    results = [
+        _result(seen.result_time[i], seen.result_at[i], sample, now) if isinstance(guard, BatchGuard) else (None, None)
+        for i, (guard, sample) in enumerate(zip(guards, readings, strict=True))
+    ]
+    receipts = {event.body["order_id"] for event in step.events(Kind.RECEIPT, "receipt")}
+    orders = {a.command.order_id for a in step.result.answers if a.accepted and a.command.op is Op.ORDER}
+    return Witness(
+        unread_since=tuple(
+            None if number is not None else (since if since is not None else now)
+            for number, since in zip(numbers, seen.unread_since, strict=True)
+        ),
+        beyond_since=tuple(
+            (since if since is not None else now) if number is not None and is_beyond(guard, number, 0.0) else None
+            for guard, number, since in zip(guards, numbers, seen.beyond_since, strict=True)
+        ),
+        unclear_at=tuple(
+            at if number is not None and not is_beyond(guard, number, guard.hysteresis) else now
+            for guard, number, at in zip(guards, numbers, seen.unclear_at, strict=True)
+        ),
+        result_time=tuple(time for time, _ in results),
+        result_at=tuple(at for _, at in results),
+        accepted=seen.accepted | orders,
+        receipted=seen.receipted | receipts,
+    )
+
+
+def _result(time: float | None, at: float | None, sample: Sample, now: float) -> tuple[float | None, float | None]:
+    if number_in(sample) is None or sample.source_time is None or (time is not None and sample.source_time <= time):
+        return time, at
+    return sample.source_time, now
+
+
+def number_in(sample: Sample) -> float | None:
+    """The number that a guard must judge: over range is beyond every limit; ``None`` where there is none."""
+    if sample.reason is Reason.OVER_RANGE:
+        return inf
+    return sample.number
+
+
+def is_beyond(guard: Guard, number: float, hysteresis: float) -> bool:
+    """True outside the limits of a guard, drawn in by ``hysteresis`` percent."""
+    high, low = guard.high, guard.low
+    return (high is not None and number > high - abs(high) * hysteresis / 100) or (
+        low is not None and number < low + abs(low) * hysteresis / 100
+    )

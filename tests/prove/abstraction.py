@@ -1,0 +1,72 @@
+"""Which states are the same: two that no input can ever tell apart have one key.
+
+The key is made from a state by the names of its fields: a moment (``..._since``, ``..._at``) becomes its age, capped
+beyond the longest delay of the station; a cause becomes its code, or that there is one; a record (``..._utc``,
+extremes, text) that no decision reads is left out. A field of a new name is taken as it is: that can only make more
+states, never fewer.
+"""
+
+from collections.abc import Callable, Hashable
+from dataclasses import fields, is_dataclass
+from functools import cache
+from typing import Any, Final
+
+from control.cause import Cause
+from control.code import Code
+
+RECORDS: Final = frozenset(
+    {"unattributed_m3", "max_flow_m3h", "quality", "served_m3", "outputs", "total_start_m3", "at_close_m3"}
+)
+"""Fields that are written for people and read by no decision (outputs are a function of the rest)."""
+MONITORS: Final = frozenset({"alarms", "devices", "follow"})
+"""Blocks that only look on: no other block reads them, so that they cannot tell two states apart."""
+READ_STOPS: Final = frozenset({Code.PRESET_REACHED, Code.HIGH_FLOW})
+"""Why a fill ended, where that decides anything: what is learned from, and what trips."""
+MOST_M3: Final = 2.0
+"""Delivered beyond twice the order of 1 m3 is told apart by nothing."""
+MOMENTS: Final = ("_since", "_at", "_until")
+
+
+@cache
+def _extractor(kind: type) -> tuple[tuple[str, Callable[[Any, float, float], Hashable]], ...]:
+    chosen: list[tuple[str, Callable[[Any, float, float], Hashable]]] = []
+    for field in fields(kind):
+        name = field.name
+        if name in RECORDS or name in MONITORS or name.endswith("_utc"):
+            continue
+        if name in ("total_m3", "cause"):
+            chosen.append((name, lambda value, now, cap: value is not None))
+        elif name == "idle_m3":
+            chosen.append((name, lambda value, now, cap: value > 0))
+        elif name == "delivered_m3":
+            chosen.append((name, lambda value, now, cap: min(value, MOST_M3)))
+        elif name == "stop":
+            chosen.append((name, _stop))
+        elif name.endswith(MOMENTS):
+            chosen.append((name, _age))
+        else:
+            chosen.append((name, key))
+    return tuple(chosen)
+
+
+def _stop(value: Cause | None, now: float, cap: float) -> Hashable:
+    return None if value is None else value.code if value.code in READ_STOPS else "another"
+
+
+def _age(value: Any, now: float, cap: float) -> Hashable:
+    if isinstance(value, tuple):
+        return tuple(_age(one, now, cap) for one in value)
+    return None if value is None else min(round(now - value, 3), cap)
+
+
+def key(value: Any, now: float, cap: float) -> Hashable:
+    """The key of a state or a part of one; ``now`` and ``cap`` in seconds."""
+    if value is None or isinstance(value, bool | int | float | str | frozenset):
+        return value
+    if isinstance(value, Cause):
+        return value.code
+    if isinstance(value, tuple):
+        return tuple([key(one, now, cap) for one in value])
+    if is_dataclass(value) and not isinstance(value, type):
+        return tuple([extract(getattr(value, name), now, cap) for name, extract in _extractor(value.__class__)])
+    raise TypeError(f"no key for a {type(value).__name__}")
