@@ -256,10 +256,13 @@ def _scaling(measurement: Derived) -> str:
 
 
 def digits(signal: Signal) -> int:
-    """How many digits of its values mean something: a float32 has seven, a total of whole numbers and decimals more."""
+    """How many digits of its values mean something: a float32 has seven, a total of whole numbers and decimals more.
+
+    A measurement has those of a float32.
+    """
     definition = signal.definition
     single = isinstance(definition, ModbusSignal) and definition.type is Encoding.FLOAT32 and not definition.parts
-    return 7 if single else 10
+    return 7 if single or isinstance(definition, Derived | Voted) else 10
 
 
 def figure(value: float, symbol: str, shown: int) -> str:

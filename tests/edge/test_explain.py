@@ -18,10 +18,12 @@ from rich.console import Console
 from config.errors import LinkError
 from config.load import load_site
 from drivers.modbus.unjudged import number_in
-from edge import rpc
+from edge import rpc, sparkplug
 from edge.cli import exit_codes
 from edge.cli.values import values_view
 from edge.controller.process import run_controller
+from edge.forwarder.session import Session
+from edge.store.spool import Spool
 from tests.drivers.fault_devices import FaultServer, fault_server
 from tests.drivers.opcua_plc import URI, plc
 from tests.drivers.sites import free_port, tcp_link
@@ -128,6 +130,25 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run
                 "FIT-2": {"link": "line", "unit": 1, **quick},
                 "PLC-1": {"link": "plc", "poll": "200 ms", "profile": SERVER},
             },
+            "measurements": {
+                "LT-1.level": {
+                    "signal": "FIT-1.flow",
+                    "scale": {"from": ["0 m3/h", "100 m3/h"], "to": ["0 m", "5 m"]},
+                    "range": ["0 m", "2 m"],
+                },
+                "FIT-100.flow": {
+                    "vote": "2oo2",
+                    "of": ["FIT-1.flow", "FIT-9.flow"],
+                    "trip": "high",
+                    "disagreement": "1 m3/h",
+                },
+                "FIT-200.flow": {
+                    "vote": "1oo2",
+                    "of": ["FIT-100.flow", "FIT-9.flow"],
+                    "trip": "high",
+                    "disagreement": "1 m3/h",
+                },
+            },
         }
         path = folder / "site.yaml"
         path.write_text(yaml.safe_dump(site, sort_keys=False), "utf-8")
@@ -144,9 +165,58 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run
 
 
 async def test_every_signal_of_the_site_has_an_answer(running: Running) -> None:
-    for name in running.loaded.signals.index:
-        assert (await running.why(name))["wire"][name]["link"], name
+    for signal in running.loaded.signals.signals:
+        wire = (await running.why(signal.name))["wire"][signal.name]
+        assert wire["place"], signal.name
+        assert bool(wire["link"]) is (signal not in running.loaded.signals.measurements)
     assert "counted by the driver: the port, connection or session is open" in await running.told("net.connected")
+
+
+async def test_a_measurement_leads_to_what_it_is_calculated_from_down_to_the_wire(running: Running) -> None:
+    told = await running.told("FIT-100.flow")
+    assert "FIT-100.flow: 46.69 m3/h, good, received" in told
+    assert "FIT-100.flow: 2oo2 of FIT-1.flow, FIT-9.flow" in told
+    assert "FIT-1.flow 46.69 m3/h (ok) from link net" in told
+    assert "bytes 42 3a c2 8f" in told
+    assert "FIT-9.flow - (no-communication) from link net" in told
+    wire = (await running.why("FIT-200.flow"))["wire"]
+    assert list(wire) == ["FIT-200.flow", "FIT-100.flow", "FIT-9.flow", "FIT-1.flow"]
+    told = await running.told("FIT-200.flow")
+    assert "look at what it is calculated from" in told
+
+
+async def test_a_reading_that_the_site_does_not_believe_says_why_and_since_when(running: Running) -> None:
+    told = await running.told("LT-1.level")
+    assert "LT-1.level: 2.3345 m, uncertain (over range)" in told
+    assert "LT-1.level reads 2.334 m, more than the 2 m that is possible here" in told
+    problem = (await running.why("LT-1.level"))["problem"]
+    assert isinstance(problem["since_utc"], float)
+    assert (await running.ask("alarms"))["alarms"][0]["id"] in {"LT-1.level.signal-above-range", "FIT-9.offline"}
+    answer = await running.ask("why", name="LT-1.flow")
+    assert answer["error"] == "LT-1 has no such measurement; it has level"
+
+
+def _recorded(state: Path, device: str) -> tuple[Session, list[Any]]:
+    """A session that would send what the store holds, and what it holds of one device."""
+    spool = Spool(state / "spool.db")
+    try:
+        rows = [record for record in spool.read(0, 10_000) if record.kind == "data" and record.device == device]
+        session = Session("changzhi", "explained", 0, spool.metrics())
+    finally:
+        spool.close()
+    return session, [metric for row in rows for metric in sparkplug.parse(row.payload).metrics]
+
+
+async def test_a_measurement_is_recorded_by_exception_and_sent_as_a_device_of_its_own(running: Running) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not (found := _recorded(running.state, "LT-1"))[1]:  # noqa: ASYNC110 - it lies behind a disk
+            await asyncio.sleep(0.05)
+    session, sent = found
+    assert [metric.double_value for metric in sent] == [pytest.approx(2.3345, abs=1e-4)]
+    births = {message.topic: message.payload for message in session.births({}, 1)}
+    [level] = sparkplug.parse(births["spBv1.0/changzhi/DBIRTH/explained/LT-1"]).metrics
+    assert level.name == "level"
+    assert (await running.ask("image"))["signals"]["LT-1.level"]["metric"] == ["LT-1", "level"]
 
 
 async def test_a_good_value_is_shown_with_the_digits_of_its_display(running: Running) -> None:
@@ -226,7 +296,15 @@ async def test_a_watch_shows_the_values_of_every_device(running: Running) -> Non
     screen.print(values_view(await running.ask("image")))
     told = screen.export_text()
     assert all(len(line.rstrip()) <= 80 for line in told.splitlines())
-    for text in ("FIT-1\n", "flow 46.69 m3/h", "total 10260.123 m3", "spoilt bad out of range", "PLC-1\n", "level 250"):
+    for text in (
+        "FIT-1\n",
+        "flow 46.69 m3/h",
+        "total 10260.123 m3",
+        "spoilt bad out of range",
+        "PLC-1\n",
+        "level 250",
+        "LT-1\n",
+    ):
         assert text in told
     assert "comm_" not in told
     assert "connected" not in told
