@@ -4,8 +4,10 @@ Trips, guards that are not fit, faults, readings that are not believed, devices 
 """
 
 from control.alarm import Condition, Priority
+from control.batch import BatchDispenser
 from control.guard import Verdict
 from control.protect import faults
+from control.response import BATCH, CONTINUOUS
 from control.voting import AGREED
 from control.work import Work
 
@@ -27,8 +29,9 @@ def alarm_conditions(work: Work) -> list[Condition]:
         for cause in (found.levels[index].forbids_start, *faults(unit, found)):
             if cause is not None:
                 conditions.append(Condition(f"{unit.tag}.{cause.code}", Priority.MEDIUM, cause))
+        responses = BATCH if isinstance(unit.dispenser, BatchDispenser) else CONTINUOUS
         for cause in work.results[index].alarms:
-            conditions.append(Condition(f"{unit.tag}.{cause.code}", Priority.MEDIUM, cause))
+            conditions.append(Condition(f"{unit.tag}.{cause.code}", responses[cause.code].alarm or Priority.LOW, cause))
     conditions += [
         Condition(f"{block.name}.{cause.code}", Priority.MEDIUM, cause)
         for block, state in zip(program.conditioned, work.conditioned, strict=True)

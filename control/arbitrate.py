@@ -19,6 +19,11 @@ def arbitrate(work: Work) -> None:
         valve = program.valves[unit.valve]
         wanted = Demand(valve.tag, valve.output, valve_value(valve.position, result.opening), rank, result.cause)
         outputs[unit.valve] = _under_protect(outputs[unit.valve], wanted, forbids)
+        if unit.slow_valve is not None and isinstance(result, BatchResult):
+            slow = program.valves[unit.slow_valve]
+            opening = 100.0 if result.slow else 0.0
+            wanted = Demand(slow.tag, slow.output, valve_value(slow.position, opening), rank, result.cause)
+            outputs[unit.slow_valve] = _under_protect(outputs[unit.slow_valve], wanted, forbids)
         if unit.pump is not None:
             place = len(program.valves) + unit.pump
             outputs[place] = _under_protect(outputs[place], _pump_wanted(work, unit, unit.pump, rank, result), forbids)
@@ -38,8 +43,11 @@ def valve_value(position: int | None, opening: float) -> bool | float:
 
 def _pump_wanted(work: Work, unit: DispenserUnit, p: int, rank: Rank, result: Result) -> Demand:
     """The valve opens first; the pump starts once it has left closed."""
-    pump, valve = work.program.pumps[p], work.program.valves[unit.valve]
-    position = work.found.valves[unit.valve].position
-    waits = result.opening > 0 and position in (Position.CLOSED, Position.UNKNOWN)
+    pump = work.program.pumps[p]
+    slow = isinstance(result, BatchResult) and result.slow
+    first = unit.slow_valve if slow and unit.slow_valve is not None else unit.valve
+    flows = slow or result.opening > 0
+    waits = flows and work.found.valves[first].position in (Position.CLOSED, Position.UNKNOWN)
+    valve = work.program.valves[first]
     cause = Cause(Code.VALVE_FIRST, pump.tag, (valve.tag,), result.cause) if waits else result.cause
-    return Demand(pump.tag, pump.output, result.opening > 0 and not waits, rank, cause)
+    return Demand(pump.tag, pump.output, flows and not waits, rank, cause)

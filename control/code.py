@@ -14,6 +14,11 @@ class Code(StrEnum):
     NOT_TRIPPED = "not-tripped"
     RESET_ONLY_LOCAL = "reset-only-local"
     NOTHING_TO_CANCEL = "nothing-to-cancel"
+    NOTHING_TO_START = "nothing-to-start"
+    START_ONLY_LOCAL = "start-only-local"
+    ORDER_ID_NOT_ALLOWED = "order-id-not-allowed"
+    ORDER_EXPIRED = "order-expired"
+    USE_NOT_SERVED = "use-not-served"
     NO_SUCH_DISPENSER = "no-such-dispenser"
     WRONG_MODE = "wrong-mode"
     FAULT_STANDS = "fault-stands"
@@ -76,9 +81,21 @@ class Code(StrEnum):
     PUMP_NOT_STOPPED = "pump-not-stopped"
     PUMP_UNKNOWN = "pump-unknown"
 
+    # quotas
+    QUOTA_WARNING = "quota-warning"
+    QUOTA_NEAR = "quota-near"
+    QUOTA_REACHED = "quota-reached"
+    QUOTA_CHANGED = "quota-changed"
+    QUOTA_EXCEEDED = "quota-exceeded"
+    QUOTA_NOT_ALLOWED = "quota-not-allowed"
+    NO_SUCH_QUOTA = "no-such-quota"
+    REASON_NEEDED = "reason-needed"
+
     # batch dispensers
     NO_FLOW = "no-flow"
+    LOW_FLOW = "low-flow"
     HIGH_FLOW = "high-flow"
+    METER_DISAGREES = "meter-disagrees"
     FLOW_WITHOUT_ORDER = "flow-without-order"
     FLOW_AFTER_CLOSE = "flow-after-close"
     OVERRUN = "overrun"
@@ -87,12 +104,23 @@ class Code(StrEnum):
     CANCELLED = "cancelled"
     RESTARTED = "restarted"
     NO_ORDER = "no-order"
+    CHECKING = "checking"
+    ARMED = "armed"
+    WAITS_FOR_START = "waits-for-start"
+    ARM_TIMEOUT = "arm-timeout"
+    HOSE_NOT_CONNECTED = "hose-not-connected"
+    OVERFILL = "overfill"
+    PERMISSIVE_UNKNOWN = "permissive-unknown"
+    STOPPED_BY_DRIVER = "stopped-by-driver"
     FILLING = "filling"
     CLOSING = "closing"
 
     # continuous dispensers and loops
     REGULATING = "regulating"
     SETPOINT_NIL = "setpoint-nil"
+    ALLOCATED = "allocated"
+    NOTHING_ALLOCATED = "nothing-allocated"
+    PRESSURE_UNKNOWN = "pressure-unknown"
 
     # devices and outputs
     DEVICE_OFFLINE = "device-offline"

@@ -15,6 +15,9 @@ class Op(StrEnum):
     CANCEL = "cancel"
     RESET = "reset"
     SETPOINT = "setpoint"
+    START = "start"
+    QUOTA = "quota"
+    PRE_ACT_RESET = "pre-act-reset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +25,12 @@ class Command:
     """One request.
 
     ``id`` is unique; ``target`` is the tag or name of what it is about (a dispenser, a loop, an alarm, an actuator);
-    ``source`` says who and by which way (``local:li.wei``, ``platform:dispatch``). ``volume_m3``, ``order_id`` and
-    ``vehicle`` go with an order, ``flow_m3h`` with a set-point of flow. What else a command says stands in ``value``,
-    in the unit of what it is about; ``duration_s`` is for how long it holds, ``reason`` is why, in a person's words.
+    ``source`` says who and by which way (``local:li.wei``, ``platform:dispatch``). ``volume_m3``, ``order_id``,
+    ``vehicle``, ``user``, ``use`` and ``expires_utc`` (until when it may begin) go with an order, ``flow_m3h`` with a
+    set-point of flow; a set-point of pressure is a ``value`` in bar. A quota names its span (``daily``, ``yearly``) as
+    ``value`` and its limit as ``volume_m3``, below nil for that of the site file. What else a command says stands in
+    ``value``, in the unit of what it is about; ``duration_s`` is for how long it holds, ``reason`` is why, in a
+    person's words.
     """
 
     id: str
@@ -34,6 +40,9 @@ class Command:
     order_id: str = ""
     volume_m3: float = 0.0
     vehicle: str = ""
+    user: str = ""
+    use: str = ""
+    expires_utc: float | None = None
     flow_m3h: float = 0.0
     value: Value = None
     duration_s: float = 0.0
@@ -50,7 +59,18 @@ class Command:
         return {name: value for name, value in given.items() if value not in ("", None)}
 
 
-_ARGUMENTS = ("order_id", "volume_m3", "vehicle", "flow_m3h", "value", "duration_s", "reason")
+_ARGUMENTS = (
+    "order_id",
+    "volume_m3",
+    "vehicle",
+    "user",
+    "use",
+    "expires_utc",
+    "flow_m3h",
+    "value",
+    "duration_s",
+    "reason",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,34 +1,44 @@
-"""The continuous dispenser: serves a pipe at a set-point of flow.
+"""The continuous dispenser: serves a pipe at a set-point of flow or of pressure.
 
-The set-point moves at a ramp; a PID holds it on a modulating valve. Whatever protect forbids closes the valve;
-when it is allowed again the set-point starts from nil, so that the network is never hit by a full opening. Served
-volume is the meter's totaliser; what it counts with the valve proved closed is unattributed. Each hour, and at
-each stop, what was served goes into the ledger.
+``stopped -> ramping -> holding``. The set-point moves at a ramp, up and down each at its own; a PID holds it on a
+modulating valve. Whatever protect forbids closes the valve; when it is allowed again the set-point starts from what
+there is, so that the network is never hit by a full opening.
+
+Flow is capped by what is allocated to the dispenser and by its quota, when that is used up and the site file says
+``throttle``. Under control of flow the cap lowers the set-point; under control of pressure a second PID holds the cap,
+and the valve takes the smaller of both openings.
+
+Served volume is the meter's totaliser; what it counts with the valve proved closed is unattributed. Each hour, and at
+each stop, what was served goes into the ledger. What goes wrong leads to what ``response.CONTINUOUS`` says.
 """
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final, Literal
 
 from config.sample import Sample
-from control.cause import Cause, amount, to_json
+from control import account, flow_watch, meter, meter_check, quota
+from control.account import Account
+from control.cause import Cause, amount
 from control.code import Code
 from control.command import Command
-from control.event import Event, Kind
+from control.event import Event
+from control.flow_watch import FlowWatch, FlowWatchState
 from control.instant import Instant
+from control.meter import NEVER_READ, Meter, MeterState
+from control.meter_check import MeterCheck, MeterCheckState
 from control.pid import Pid, PidState
+from control.quota import AtLimit, Quota, QuotaState
+from control.receipt import ReceiptFacts
+from control.response import CONTINUOUS, FAST, TRIPS
 from control.timer import lasted, since
-from control.totaliser import advance
 from control.valve import Position
 
-ACCOUNT_PERIOD_S = 3600.0
-METER_TOLERANCE_S = 3.0
-"""How long the meter may be unread while water flows."""
-MAX_STEP_S = 1.0
+METER_TOLERANCE_S: Final = 3.0
+"""How long the meter, or the pressure, may be unread while water flows."""
+MAX_STEP_S: Final = 1.0
 """The loop never integrates over a longer gap between two scans than this."""
-
-
-AT_REST = PidState()
+AT_REST: Final = PidState()
 
 
 class Phase(StrEnum):
@@ -41,33 +51,53 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ContinuousState:
-    """What a continuous dispenser remembers. Flows in m3/h, volumes in m3, times monotonic."""
+    """What a continuous dispenser remembers. Volumes in m3, times monotonic.
+
+    ``setpoint`` (commanded, ``None``: the site file's) and ``ramped`` in the unit that is controlled; ``opening`` in
+    percent. ``wrong``: what stands wrong with the flow or the meter. ``told_for``: what ``cause`` was made for.
+    """
 
     phase: Phase = Phase.STOPPED
-    setpoint_m3h: float | None = None
-    ramped_m3h: float = 0.0
+    setpoint: float | None = None
+    ramped: float = 0.0
     opening: float = 0.0
     pid: PidState = AT_REST
+    limit_pid: PidState = AT_REST
     stepped_at: float | None = None
-    total_m3: float | None = None
+    meter: MeterState = NEVER_READ
+    quota: QuotaState = quota.UNUSED
+    watch: FlowWatchState = flow_watch.AT_REST
+    check: MeterCheckState = meter_check.AT_REST
+    wrong: Cause | None = None
+    disagrees: Cause | None = None
     served_m3: float = 0.0
-    account_m3: float = 0.0
-    account_start_m3: float | None = None
-    account_at: float | None = None
-    account_utc: float = 0.0
-    unattributed_m3: float = 0.0
-    idle_m3: float = 0.0
-    idle_changed_at: float = 0.0
-    meter_unknown_since: float | None = None
+    account: Account = account.NEVER_OPEN
+    flow_unknown_since: float | None = None
+    pressure_unknown_since: float | None = None
     unauthorised_since: float | None = None
+    cause: Cause | None = None
+    told_for: tuple[float, Code | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContinuousInputs:
+    """What a step sees besides the image: what protect forbids, where the valve is.
+
+    ``allocated_m3h``: the most that may flow while water is short, ``None``: no more than usual is known.
+    """
+
+    forbids: Cause | None
+    valve: Position
+    allocated_m3h: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ContinuousResult:
-    """``opening`` in percent and why; ``trip`` and ``events`` raised by this step."""
+    """``opening`` in percent and why; ``fast``: the valve closes as fast as is safe; what trips, stands, happened."""
 
     opening: float
     cause: Cause
+    fast: bool = False
     trip: Cause | None = None
     alarms: tuple[Cause, ...] = ()
     events: tuple[Event, ...] = ()
@@ -75,185 +105,273 @@ class ContinuousResult:
 
 @dataclass(frozen=True, slots=True)
 class ContinuousDispenser:
-    """Settings. Signals are image indices; flows in m3/h, ``ramp_m3h_s`` in m3/h per second."""
+    """Settings. Signals are image indices; set-points and ramps (per second) in ``unit``, times in s.
+
+    ``control`` says what ``pid`` holds; ``limit_pid`` holds a cap of flow while pressure is controlled.
+    """
 
     tag: str
     use: str
+    control: Literal["flow", "pressure"]
+    unit: str
     flow: int
     flow_name: str
-    total: int
-    total_name: str
-    rollover_m3: float | None
-    setpoint_m3h: float
-    max_setpoint_m3h: float
-    ramp_m3h_s: float
-    no_flow_below_m3h: float
+    pressure: int | None
+    pressure_name: str
+    meter: Meter
+    check: MeterCheck
+    watch: FlowWatch
+    quota: Quota | None
+    facts: ReceiptFacts
+    setpoint: float
+    max_setpoint: float
+    ramp_up: float
+    ramp_down: float
     unauthorised_after: float
-    settle: float
     pid: Pid
+    limit_pid: Pid | None
 
-    def wanted_m3h(self, state: ContinuousState) -> float:
+    def wanted(self, state: ContinuousState) -> float:
         """The set-point in force: the one last commanded, else the site file's."""
-        return self.setpoint_m3h if state.setpoint_m3h is None else state.setpoint_m3h
+        return self.setpoint if state.setpoint is None else state.setpoint
 
-    def refusal(self, command: Command) -> Cause | None:
-        """Why a set-point cannot be taken, or ``None``."""
-        if 0 <= command.flow_m3h <= self.max_setpoint_m3h:
-            return None
-        values = (amount(command.flow_m3h, "m3/h"), amount(self.max_setpoint_m3h, "m3/h"))
-        return Cause(Code.SETPOINT_NOT_ALLOWED, self.tag, values)
+    def commanded(self, state: ContinuousState, command: Command) -> tuple[ContinuousState, Cause | None]:
+        """The state with another set-point, or why that cannot be taken."""
+        asked, unit = command.flow_m3h, "m3/h"
+        if isinstance(command.value, float):
+            asked, unit = command.value, "bar"
+        if unit == self.unit and 0 <= asked <= self.max_setpoint:
+            return replace(state, setpoint=asked), None
+        values = (amount(asked, unit), amount(self.max_setpoint, self.unit))
+        return state, Cause(Code.SETPOINT_NOT_ALLOWED, self.tag, values)
 
     def step(
-        self,
-        state: ContinuousState,
-        image: tuple[Sample, ...],
-        forbids: Cause | None,
-        valve: Position,
-        now: Instant,
+        self, state: ContinuousState, image: tuple[Sample, ...], inputs: ContinuousInputs, now: Instant
     ) -> tuple[ContinuousState, ContinuousResult]:
         """One scan of the loop."""
         flow = image[self.flow].number
-        state, counted = self._count(state, image[self.total], valve, now)
-        state = self._watch(state, flow, valve, now)
-        blind = lasted(state.meter_unknown_since, METER_TOLERANCE_S, now)
-        unmetered = Cause(Code.METER_UNKNOWN, self.flow_name, ("no good reading",)) if blind else None
-        stop = forbids or unmetered or self._not_wanted(state)
-        trip = None
-        if lasted(state.unauthorised_since, self.unauthorised_after, now):
-            shown = amount(flow, "m3/h") if flow is not None else "?"
-            trip = Cause(Code.FLOW_WITHOUT_ORDER, self.tag, (shown,))
-        if stop is not None:
-            state, stopped = self._stopped(state, valve, now)
-            alarms = (unmetered,) if unmetered is not None else ()
-            return state, ContinuousResult(0.0, stop, trip, alarms, (*counted, *stopped))
-        state, accounts = self._account(self._regulate(state, flow, now), now)
-        cause = Cause(Code.REGULATING, self.tag, (amount(self.wanted_m3h(state), "m3/h"),))
-        return state, ContinuousResult(state.opening, cause, trip, (), (*counted, *accounts))
-
-    def _not_wanted(self, state: ContinuousState) -> Cause | None:
-        return Cause(Code.SETPOINT_NIL, self.tag) if self.wanted_m3h(state) <= 0 else None
+        pressure = image[self.pressure].number if self.pressure is not None else None
+        state, counted, alarms = self._count(state, image, inputs.valve, now)
+        state = self._watched(state, flow, pressure, inputs.valve, now)
+        wanted, capped, cap = self._capped(state, inputs)
+        stop = inputs.forbids or self._blind(state, now) or self._nil(state, wanted, capped)
+        if stop is None:
+            state = self._told(self._regulate(state, flow, pressure, wanted, cap, now), wanted, capped, cap)
+            assert state.cause is not None
+            opening, cause = state.opening, state.cause
+            state, more = self._account(state, account.due(state.account, now), now)
+        else:
+            opening, cause = 0.0, stop
+            state, more = self._stopped(state, inputs.valve, now)
+        trip, standing, fast = self._judge(state, flow, stop, now)
+        return state, ContinuousResult(opening, cause, fast, trip, (*alarms, *standing), (*counted, *more))
 
     def _count(
-        self, state: ContinuousState, total: Sample, valve: Position, now: Instant
-    ) -> tuple[ContinuousState, tuple[Event, ...]]:
-        present = total.number
-        if present is None:
-            return state, ()
-        if state.total_m3 is None:
-            return replace(state, total_m3=present, account_start_m3=present), ()
-        moved = advance(state.total_m3, present, self.rollover_m3)
-        if moved.volume_m3 == 0 and not moved.backward:
-            return self._book_idle(state, now)
-        events: tuple[Event, ...] = ()
-        if moved.backward:
-            values = (amount(state.total_m3, "m3"), amount(present, "m3"))
-            went = to_json(Cause(Code.TOTALISER_BACKWARD, self.tag, values))
-            events = (Event(Kind.EVENT, "totaliser-backward", self.tag, went),)
-        idle = state.phase is Phase.STOPPED and valve is Position.CLOSED and state.account_m3 <= 0
-        if idle or state.account_start_m3 is None:
-            changed = now.mono if moved.volume_m3 > 0 else state.idle_changed_at
-            return replace(
-                state,
-                total_m3=present,
-                idle_m3=state.idle_m3 + moved.volume_m3,
-                idle_changed_at=changed,
-                account_start_m3=present,
-            ), events
+        self, state: ContinuousState, image: tuple[Sample, ...], valve: Position, now: Instant
+    ) -> tuple[ContinuousState, tuple[Event, ...], tuple[Cause, ...]]:
+        idle = state.phase is Phase.STOPPED and valve is Position.CLOSED and state.account.served_m3 <= 0
+        taken = not idle and state.account.start_m3 is not None
+        counted = self.meter.step(state.meter, image, taken=taken, now=now)
+        if counted.state is not state.meter:
+            state = replace(state, meter=counted.state)
+        if not taken and state.account.start_m3 != state.meter.total_m3:
+            state = replace(state, account=replace(state.account, start_m3=state.meter.total_m3))
+        if counted.volume_m3 > 0:
+            served = replace(state.account, served_m3=state.account.served_m3 + counted.volume_m3)
+            state = replace(state, served_m3=state.served_m3 + counted.volume_m3, account=served)
+        if taken and counted.state.air_m3 is None:
+            check = self.check.step(state.check, image[self.flow], counted.volume_m3)
+            if check is not state.check:
+                state = replace(state, check=check)
+                if state.disagrees is None and self.check.disagrees(check):
+                    state = replace(state, disagrees=self.check.cause(self.meter.total_name, check))
+        if self.quota is not None:
+            used = self.quota.step(state.quota, counted.volume_m3, now)
+            state = state if used is state.quota else replace(state, quota=used)
+        return state, counted.events, counted.alarms
+
+    def _watched(
+        self, state: ContinuousState, flow: float | None, pressure: float | None, valve: Position, now: Instant
+    ) -> ContinuousState:
+        flows = flow is not None and flow >= self.watch.none_below_m3h
+        closed = state.phase is Phase.STOPPED and valve is Position.CLOSED
+        watch = self.watch.step(state.watch, flow, state.phase is not Phase.STOPPED, now)
+        times = (
+            since(state.flow_unknown_since, flow is None, now),
+            since(state.pressure_unknown_since, self.pressure is not None and pressure is None, now),
+            since(state.unauthorised_since, flows and closed, now),
+        )
+        found = self.watch.found(watch, now)
+        same = times == (state.flow_unknown_since, state.pressure_unknown_since, state.unauthorised_since)
+        if same and watch is state.watch and found is (state.wrong.code if state.wrong is not None else None):
+            return state
+        wrong = state.wrong
+        if found is not (wrong.code if wrong is not None else None):
+            wrong = self.watch.cause(found, watch) if found is not None else None
         return replace(
             state,
-            total_m3=present,
-            served_m3=state.served_m3 + moved.volume_m3,
-            account_m3=state.account_m3 + moved.volume_m3,
-        ), events
+            watch=watch,
+            wrong=wrong,
+            flow_unknown_since=times[0],
+            pressure_unknown_since=times[1],
+            unauthorised_since=times[2],
+        )
 
-    def _book_idle(self, state: ContinuousState, now: Instant) -> tuple[ContinuousState, tuple[Event, ...]]:
-        if state.idle_m3 <= 0 or now.mono - state.idle_changed_at < self.settle:
-            return state, ()
-        body = {"volume_m3": round(state.idle_m3, 6), "total_m3": state.total_m3}
-        booked = replace(state, idle_m3=0.0, unattributed_m3=state.unattributed_m3 + state.idle_m3)
-        return booked, (Event(Kind.EVENT, "unattributed", self.tag, body),)
+    def _capped(self, state: ContinuousState, inputs: ContinuousInputs) -> tuple[float, Code | None, float | None]:
+        """The set-point under the cap of flow that holds now, what caps it, and that cap in m3/h."""
+        wanted, cap, code = self.wanted(state), inputs.allocated_m3h, None
+        if cap is not None:
+            code = Code.ALLOCATED
+        if self.quota is not None and state.quota.reached is not None:
+            most = self.quota.throttle_m3h if self.quota.at_limit is AtLimit.THROTTLE else 0.0
+            if cap is None or most < cap:
+                cap, code = most, Code.QUOTA_REACHED
+        if cap is None:
+            return wanted, None, None
+        if cap <= 0:
+            return 0.0, code, cap
+        if self.control == "flow":
+            return (cap, code, cap) if cap < wanted else (wanted, None, None)
+        return wanted, code, cap
 
-    def _watch(self, state: ContinuousState, flow: float | None, valve: Position, now: Instant) -> ContinuousState:
-        flows = flow is not None and flow >= self.no_flow_below_m3h
-        closed = state.phase is Phase.STOPPED and valve is Position.CLOSED
-        unknown = since(state.meter_unknown_since, flow is None, now)
-        unauthorised = since(state.unauthorised_since, flows and closed, now)
-        if unknown == state.meter_unknown_since and unauthorised == state.unauthorised_since:
-            return state
-        return replace(state, meter_unknown_since=unknown, unauthorised_since=unauthorised)
+    def _blind(self, state: ContinuousState, now: Instant) -> Cause | None:
+        """Why nothing may flow while the meter or the pressure is not read."""
+        if lasted(state.flow_unknown_since, METER_TOLERANCE_S, now):
+            return Cause(Code.METER_UNKNOWN, self.flow_name, ("no good reading",))
+        if lasted(state.meter.unknown_since, METER_TOLERANCE_S, now):
+            return Cause(Code.METER_UNKNOWN, self.meter.total_name, ("no good reading",))
+        if lasted(state.pressure_unknown_since, METER_TOLERANCE_S, now):
+            return Cause(Code.PRESSURE_UNKNOWN, self.pressure_name, ("no good reading",))
+        return None
 
-    def _regulate(self, state: ContinuousState, flow: float | None, now: Instant) -> ContinuousState:
-        wanted = self.wanted_m3h(state)
-        if flow is None:
+    def _nil(self, state: ContinuousState, wanted: float, capped: Code | None) -> Cause | None:
+        """Why nothing is wanted, or ``None``."""
+        if wanted > 0:
+            return None
+        if capped is Code.QUOTA_REACHED:
+            return state.quota.reached
+        return Cause(Code.NOTHING_ALLOCATED if capped is Code.ALLOCATED else Code.SETPOINT_NIL, self.tag)
+
+    def _regulate(
+        self,
+        state: ContinuousState,
+        flow: float | None,
+        pressure: float | None,
+        wanted: float,
+        cap: float | None,
+        now: Instant,
+    ) -> ContinuousState:
+        measured = flow if self.control == "flow" else pressure
+        if measured is None or flow is None:
             return state
         if state.phase is Phase.STOPPED or state.stepped_at is None:
-            # Stopped for less than the valve takes to close, the account was never closed: it goes on.
-            open_account = state.account_m3 > 0
             return replace(
                 state,
                 phase=Phase.RAMPING,
-                ramped_m3h=flow,
-                pid=self.pid.track(state.opening, flow, flow),
+                ramped=measured,
+                pid=self.pid.track(state.opening, measured, measured),
+                limit_pid=AT_REST if self.limit_pid is None else self.limit_pid.track(state.opening, flow, flow),
                 stepped_at=now.mono,
-                account_at=state.account_at if open_account and state.account_at is not None else now.mono,
-                account_utc=state.account_utc if open_account else now.utc,
+                account=account.begun(state.account, now),
             )
         dt = min(max(now.mono - state.stepped_at, 0.0), MAX_STEP_S)
-        reach = self.ramp_m3h_s * dt
-        ramped = state.ramped_m3h + min(max(wanted - state.ramped_m3h, -reach), reach)
-        pid, opening = self.pid.step(state.pid, ramped, flow, dt)
+        ramped = state.ramped + min(max(wanted - state.ramped, -self.ramp_down * dt), self.ramp_up * dt)
+        pid, opening = self.pid.step(state.pid, ramped, measured, dt)
+        limit_pid = state.limit_pid
+        if self.limit_pid is not None and cap is not None:
+            limit_pid, at_most = self.limit_pid.step(limit_pid, cap, flow, dt)
+            if at_most < opening:
+                opening, pid = at_most, self.pid.track(at_most, ramped, measured)
+            else:
+                limit_pid = self.limit_pid.track(opening, cap, flow)
+        elif self.limit_pid is not None:
+            limit_pid = self.limit_pid.track(opening, flow, flow)
         phase = Phase.HOLDING if ramped == wanted else Phase.RAMPING
-        return replace(state, phase=phase, ramped_m3h=ramped, pid=pid, opening=opening, stepped_at=now.mono)
+        return replace(
+            state,
+            phase=phase,
+            ramped=ramped,
+            pid=pid,
+            limit_pid=limit_pid,
+            opening=opening,
+            stepped_at=now.mono,
+        )
 
-    def _account(self, state: ContinuousState, now: Instant) -> tuple[ContinuousState, tuple[Event, ...]]:
-        if state.account_at is None or now.mono - state.account_at < ACCOUNT_PERIOD_S:
-            return state, ()
-        return self._closed_account(state, now)
+    def _told(self, state: ContinuousState, wanted: float, capped: Code | None, cap: float | None) -> ContinuousState:
+        """Keeps the cause, made anew only when what is held, or what caps it, is another."""
+        told_for = (wanted if cap is None else cap, capped)
+        if state.cause is not None and state.told_for == told_for:
+            return state
+        because = None
+        if capped is Code.QUOTA_REACHED:
+            because = state.quota.reached
+        elif capped is Code.ALLOCATED and cap is not None:
+            because = Cause(Code.ALLOCATED, self.tag, (amount(cap, "m3/h"),))
+        cause = Cause(Code.REGULATING, self.tag, (amount(wanted, self.unit),), because)
+        return replace(state, cause=cause, told_for=told_for)
 
     def _stopped(
         self, state: ContinuousState, valve: Position, now: Instant
     ) -> tuple[ContinuousState, tuple[Event, ...]]:
         if state.phase is Phase.STOPPED:
-            if state.account_m3 > 0 and valve is Position.CLOSED:
-                return self._closed_account(state, now)
-            return state, ()
+            return self._account(state, state.account.served_m3 > 0 and valve is Position.CLOSED, now)
         return replace(
-            state,
-            phase=Phase.STOPPED,
-            ramped_m3h=0.0,
-            opening=0.0,
-            pid=PidState(),
-            stepped_at=None,
+            state, phase=Phase.STOPPED, ramped=0.0, opening=0.0, pid=AT_REST, limit_pid=AT_REST, stepped_at=None
         ), ()
 
-    def _closed_account(self, state: ContinuousState, now: Instant) -> tuple[ContinuousState, tuple[Event, ...]]:
-        body = {
-            "use": self.use,
-            "served_m3": round(state.account_m3, 6),
-            "meter": self.total_name,
-            "total_start_m3": state.account_start_m3,
-            "total_end_m3": state.total_m3,
-            "from_utc": state.account_utc,
-            "to_utc": now.utc,
+    def _account(self, state: ContinuousState, close: bool, now: Instant) -> tuple[ContinuousState, tuple[Event, ...]]:
+        if not close:
+            return state, ()
+        disagrees = self.check.disagrees(state.check)
+        more: dict[str, Any] = {
+            "by_flow_m3": round(state.check.by_flow_m3, 6),
+            "meter_disagrees": disagrees,
+            "day_m3": round(state.quota.day.used_m3, 6) if self.quota is not None else None,
+            "year_m3": round(state.quota.year.used_m3, 6) if self.quota is not None else None,
         }
-        new = replace(state, account_m3=0.0, account_start_m3=state.total_m3, account_at=now.mono, account_utc=now.utc)
-        return new, (Event(Kind.RECEIPT, "served", self.tag, body),)
+        opened, event = account.closed(state.account, self.facts, state.meter.total_m3, more, now)
+        check = replace(meter_check.AT_REST, flow_m3h=state.check.flow_m3h, flow_at=state.check.flow_at)
+        standing = state.disagrees if disagrees else None
+        return replace(state, account=opened, check=check, disagrees=standing), (event,)
+
+    def _judge(
+        self, state: ContinuousState, flow: float | None, stop: Cause | None, now: Instant
+    ) -> tuple[Cause | None, tuple[Cause, ...], bool]:
+        """What trips, which alarms stand, and whether the valve closes fast: as ``response.CONTINUOUS`` says."""
+        quota_alarms = state.quota.alarms if self.quota is not None else ()
+        wrong = [cause for cause in (state.wrong, state.disagrees) if cause is not None]
+        if stop is not None and stop.code in (Code.METER_UNKNOWN, Code.PRESSURE_UNKNOWN):
+            wrong.append(stop)
+        if flow is not None and lasted(state.unauthorised_since, self.unauthorised_after, now):
+            wrong.append(Cause(Code.FLOW_WITHOUT_ORDER, self.tag, (amount(flow, "m3/h"),)))
+        if not wrong:
+            return None, quota_alarms, False
+        trip = next((cause for cause in wrong if CONTINUOUS[cause.code].action in TRIPS), None)
+        fast = any(CONTINUOUS[cause.code].action in FAST for cause in wrong)
+        return trip, (*wrong, *quota_alarms), fast
 
 
 def to_saved(state: ContinuousState) -> dict[str, Any]:
     """What of a continuous dispenser survives a restart, as JSON."""
     return {
-        "setpoint_m3h": state.setpoint_m3h,
-        "total_m3": state.total_m3,
+        "setpoint": state.setpoint,
+        "meter": meter.to_saved(state.meter),
+        "quota": quota.to_saved(state.quota),
         "served_m3": state.served_m3,
-        "account_m3": state.account_m3,
-        "account_start_m3": state.account_start_m3,
-        "account_utc": state.account_utc,
-        "idle_m3": state.idle_m3,
-        "unattributed_m3": state.unattributed_m3,
+        "account": {
+            "served_m3": state.account.served_m3,
+            "start_m3": state.account.start_m3,
+            "since_utc": state.account.since_utc,
+        },
     }
 
 
 def from_saved(saved: dict[str, Any]) -> ContinuousState:
     """The state after a restart: stopped. Raises ``KeyError``, ``TypeError`` on other data."""
-    return ContinuousState(**{key: value for key, value in saved.items() if key != "mode"})
+    return ContinuousState(
+        setpoint=saved["setpoint"],
+        meter=meter.from_saved(saved["meter"]),
+        quota=quota.from_saved(saved["quota"]),
+        served_m3=saved["served_m3"],
+        account=Account(**saved["account"]),
+    )

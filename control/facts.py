@@ -1,9 +1,10 @@
 """What a dispenser reports of itself, as values that are recorded and sent like any signal."""
 
 from config.sample import Value
-from control.batch import BatchDispenser, BatchState
+from control.batch import BatchDispenser
 from control.cause import root, sentence
 from control.continuous import ContinuousDispenser, ContinuousState
+from control.fill import BatchState
 from control.state import ScanState
 
 BATCH_FACTS = (
@@ -34,14 +35,16 @@ def fact_names(dispenser: BatchDispenser | ContinuousDispenser) -> list[str]:
 
 def fact_units(dispenser: BatchDispenser | ContinuousDispenser) -> tuple[tuple[str, str], ...]:
     """Name and unit of each of a dispenser's facts."""
-    return BATCH_FACTS if isinstance(dispenser, BatchDispenser) else CONTINUOUS_FACTS
+    if isinstance(dispenser, BatchDispenser):
+        return BATCH_FACTS
+    return tuple((name, dispenser.unit if name == "setpoint" else unit) for name, unit in CONTINUOUS_FACTS)
 
 
 def facts(state: ScanState, index: int) -> tuple[Value, ...]:
     """The facts of one dispenser, in the order of ``BATCH_FACTS`` or ``CONTINUOUS_FACTS``."""
     dispenser, trip = state.dispensers[index], state.trips[index].cause
     first_out = sentence(root(trip)) if trip is not None else ""
-    common = (str(dispenser.phase), trip is not None, first_out, round(dispenser.unattributed_m3, 6))
+    common = (str(dispenser.phase), trip is not None, first_out, round(dispenser.meter.unattributed_m3, 6))
     match dispenser:
         case BatchState():
             order = dispenser.order
@@ -51,7 +54,7 @@ def facts(state: ScanState, index: int) -> tuple[Value, ...]:
         case ContinuousState():
             return (
                 *common,
-                round(dispenser.ramped_m3h, 3),
+                round(dispenser.ramped, 3),
                 round(dispenser.opening, 2),
                 round(dispenser.served_m3, 6),
             )

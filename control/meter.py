@@ -51,6 +51,9 @@ class MeterState:
     air_m3: float | None = None
 
 
+NEVER_READ: Final = MeterState()
+
+
 class Counted(NamedTuple):
     """``volume_m3``: what passed in this step for the dispenser; what is to be recorded; what stands wrong."""
 

@@ -7,15 +7,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from control.batch import ENDING, BatchDispenser, BatchState
-from control.batch import Phase as BatchPhase
+from control.batch import BatchDispenser
 from control.cause import Cause, root, to_json
 from control.code import Code
 from control.command import Answer, Command, Op
 from control.continuous import ContinuousDispenser, ContinuousState
 from control.event import Event, Kind
+from control.fill import BatchState
 from control.guard import reset
 from control.protect import not_resettable, permit_anew
+from control.quota import Span
 from control.sequence import batch_inputs
 from control.trip import TripState
 from control.work import Work
@@ -37,28 +38,47 @@ def obey(work: Work, command: Command) -> Answer:
 
 
 def _order(work: Work, command: Command) -> Cause | None:
-    index = work.program.dispenser_index.get(command.target)
-    if index is None:
-        return Cause(Code.NO_SUCH_DISPENSER, command.target)
-    unit, state = work.program.dispensers[index], work.dispensers[index]
-    if not isinstance(unit.dispenser, BatchDispenser) or not isinstance(state, BatchState):
-        return _wrong_mode(work, index, command)
-    refusal = unit.dispenser.refusal(state, command, batch_inputs(work, index, state))
+    found = _batch(work, command)
+    if isinstance(found, Cause):
+        return found
+    index, batch, state = found
+    refusal = batch.refusal(state, command, batch_inputs(work, index, state), work.now)
     if refusal is None:
-        work.dispensers[index] = unit.dispenser.accept(state, command, work.now)
+        work.dispensers[index] = batch.accept(state, command, work.now)
     return refusal
 
 
 def _cancel(work: Work, command: Command) -> Cause | None:
-    index = work.program.dispenser_index.get(command.target)
-    if index is None:
-        return Cause(Code.NO_SUCH_DISPENSER, command.target)
-    unit, state = work.program.dispensers[index], work.dispensers[index]
-    if not isinstance(unit.dispenser, BatchDispenser) or not isinstance(state, BatchState):
-        return _wrong_mode(work, index, command)
-    if state.order is None or state.phase in ENDING or state.phase is BatchPhase.RECEIPT:
-        return Cause(Code.NOTHING_TO_CANCEL, unit.tag)
-    work.dispensers[index] = unit.dispenser.cancel(state, command.source, work.now)
+    found = _batch(work, command)
+    if isinstance(found, Cause):
+        return found
+    index, batch, state = found
+    work.dispensers[index], refusal = batch.cancel(state, command.source, work.now)
+    return refusal
+
+
+def _start(work: Work, command: Command) -> Cause | None:
+    """In place of the button at the arm, and so only by a person who is there."""
+    found = _batch(work, command)
+    if isinstance(found, Cause):
+        return found
+    index, batch, state = found
+    if not command.local:
+        return Cause(Code.START_ONLY_LOCAL, batch.tag)
+    work.dispensers[index], refusal = batch.start(state)
+    return refusal
+
+
+def _pre_act_reset(work: Work, command: Command) -> Cause | None:
+    found = _batch(work, command)
+    if isinstance(found, Cause):
+        return found
+    index, batch, state = found
+    if not command.reason.strip():
+        return Cause(Code.REASON_NEEDED, batch.tag)
+    body = {"by": command.source, "reason": command.reason, "overruns_m3": [round(v, 6) for v in state.overruns_m3]}
+    work.events.append(Event(Kind.EVENT, "pre-act-reset", batch.tag, body))
+    work.dispensers[index] = batch.forget_overruns(state)
     return None
 
 
@@ -69,10 +89,39 @@ def _setpoint(work: Work, command: Command) -> Cause | None:
     unit, state = work.program.dispensers[index], work.dispensers[index]
     if not isinstance(unit.dispenser, ContinuousDispenser) or not isinstance(state, ContinuousState):
         return _wrong_mode(work, index, command)
-    refusal = unit.dispenser.refusal(command)
-    if refusal is None:
-        work.dispensers[index] = replace(state, setpoint_m3h=command.flow_m3h)
+    work.dispensers[index], refusal = unit.dispenser.commanded(state, command)
     return refusal
+
+
+def _quota(work: Work, command: Command) -> Cause | None:
+    """Another limit than the site file's, with its reason; a volume below nil gives the site file's back."""
+    index = work.program.dispenser_index.get(command.target)
+    if index is None:
+        return Cause(Code.NO_SUCH_DISPENSER, command.target)
+    unit, state = work.program.dispensers[index], work.dispensers[index]
+    quota, span = unit.dispenser.quota, str(command.value)
+    if quota is None:
+        return Cause(Code.NO_SUCH_QUOTA, unit.tag, (span[:40],))
+    limit = command.volume_m3 if command.volume_m3 >= 0 else None
+    changed, refusal = quota.changed(state.quota, span, limit, command.source, command.reason)
+    if refusal is not None:
+        return refusal
+    was, now = (quota.limit_m3(Span(span), one) for one in (state.quota, changed))
+    body = {"by": command.source, "reason": command.reason, "span": span, "was_m3": was, "limit_m3": now}
+    work.events.append(Event(Kind.EVENT, "quota-changed", unit.tag, body))
+    work.dispensers[index] = replace(state, quota=changed)
+    return None
+
+
+def _batch(work: Work, command: Command) -> tuple[int, BatchDispenser, BatchState] | Cause:
+    """The batch dispenser that a command is about, or why there is none."""
+    index = work.program.dispenser_index.get(command.target)
+    if index is None:
+        return Cause(Code.NO_SUCH_DISPENSER, command.target)
+    unit, state = work.program.dispensers[index], work.dispensers[index]
+    if not isinstance(unit.dispenser, BatchDispenser) or not isinstance(state, BatchState):
+        return _wrong_mode(work, index, command)
+    return index, unit.dispenser, state
 
 
 def _reset(work: Work, command: Command) -> Cause | None:
@@ -109,5 +158,8 @@ _OBEY: Final[dict[Op, Callable[[Work, Command], Cause | None]]] = {
     Op.CANCEL: _cancel,
     Op.RESET: _reset,
     Op.SETPOINT: _setpoint,
+    Op.START: _start,
+    Op.QUOTA: _quota,
+    Op.PRE_ACT_RESET: _pre_act_reset,
 }
 """What obeys each command: it returns why it refuses, or ``None`` when it has done what was asked."""

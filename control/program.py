@@ -19,12 +19,16 @@ from control.valve import Valve
 
 @dataclass(frozen=True, slots=True)
 class DispenserUnit:
-    """A dispenser with the indices of what belongs to it in the program's lists."""
+    """A dispenser with the indices of what belongs to it in the program's lists.
+
+    ``slow_valve``: the second valve of two stages, which is open in every stage.
+    """
 
     tag: str
     dispenser: BatchDispenser | ContinuousDispenser
     guards: tuple[int, ...]
     valve: int
+    slow_valve: int | None
     pump: int | None
     level: SupplyLevel | None
     reset: Literal["local", "remote"]

@@ -66,6 +66,8 @@ def find(
 def faults(unit: DispenserUnit, found: Findings) -> list[Cause]:
     """What is wrong with the equipment of a dispenser now."""
     present = [found.valves[unit.valve].fault]
+    if unit.slow_valve is not None:
+        present.append(found.valves[unit.slow_valve].fault)
     if unit.pump is not None:
         present.append(found.pumps[unit.pump].fault)
     return [fault for fault in present if fault is not None]

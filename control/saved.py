@@ -8,18 +8,18 @@ from dataclasses import replace
 from typing import Any
 
 from config.errors import StoreError
-from control import batch, continuous, guard
-from control.batch import BatchState
+from control import continuous, fill, guard
 from control.cause import Cause, from_json, to_json
 from control.code import Code
 from control.continuous import ContinuousState
+from control.fill import BatchState
 from control.guard import BatchGuard
 from control.instant import Instant
 from control.program import Program
 from control.state import DispenserState, ScanState, initial_state
 from control.trip import TripState, latch
 
-VERSION = 1
+VERSION = 2
 
 
 def state_lost(program: Program, detail: str, now: Instant) -> ScanState:
@@ -82,7 +82,7 @@ def restored(program: Program, saved: dict[str, Any], now: Instant) -> ScanState
 def _saved_dispenser(state: DispenserState) -> dict[str, Any]:
     match state:
         case BatchState():
-            return {"mode": "batch", **batch.to_saved(state)}
+            return {"mode": "batch", **fill.to_saved(state)}
         case ContinuousState():
             return {"mode": "continuous", **continuous.to_saved(state)}
 
@@ -90,7 +90,7 @@ def _saved_dispenser(state: DispenserState) -> dict[str, Any]:
 def _restored_dispenser(tag: str, fresh: DispenserState, saved: dict[str, Any] | None) -> DispenserState:
     match fresh:
         case BatchState() if saved is not None and saved["mode"] == "batch":
-            return batch.from_saved(tag, saved)
+            return fill.from_saved(tag, saved)
         case ContinuousState() if saved is not None and saved["mode"] == "continuous":
             return continuous.from_saved(saved)
         case _:

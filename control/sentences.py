@@ -40,6 +40,26 @@ SENTENCES: Final[dict[Code, tuple[str, str]]] = {
         "{s} has no order that could still be cancelled",
         "{s} 没有可以取消的订单",
     ),
+    Code.NOTHING_TO_START: (
+        "{s} has no order that waits for start",
+        "{s} 没有等待启动的订单",
+    ),
+    Code.START_ONLY_LOCAL: (
+        "{s} may only be started by a person on site",
+        "{s} 只能由现场人员启动",
+    ),
+    Code.ORDER_ID_NOT_ALLOWED: (
+        "an order needs an id of 1 to {0} characters",
+        "订单编号应为 1 至 {0} 个字符",
+    ),
+    Code.ORDER_EXPIRED: (
+        "order {0} has expired",
+        "订单 {0} 已过期",
+    ),
+    Code.USE_NOT_SERVED: (
+        "the order is for use {0}, but {s} serves {1}",
+        "订单用途为 {0}，而 {s} 供应 {1}",
+    ),
     Code.NO_SUCH_DISPENSER: (
         "there is no dispenser '{s}'",
         "没有名为“{s}”的取水口",
@@ -235,14 +255,55 @@ SENTENCES: Final[dict[Code, tuple[str, str]]] = {
         "the run feedback of {s} is not known ({0})",
         "{s} 的运行反馈未知（{0}）",
     ),
+    # quotas
+    Code.QUOTA_WARNING: (
+        "{s}: {2} of the {0} quota of {1} is used",
+        "{s}：{0}配额 {1} 已用 {2}",
+    ),
+    Code.QUOTA_NEAR: (
+        "{s}: {2} of the {0} quota of {1} is used",
+        "{s}：{0}配额 {1} 已用 {2}",
+    ),
+    Code.QUOTA_REACHED: (
+        "{s}: the {0} quota of {1} is used up",
+        "{s}：{0}配额 {1} 已用完",
+    ),
+    Code.QUOTA_CHANGED: (
+        "{s}: the {0} quota is {1} instead of {2}, set by {3}: {4}",
+        "{s}：{0}配额由 {3} 设为 {1}（原为 {2}）：{4}",
+    ),
+    Code.QUOTA_EXCEEDED: (
+        "{s}: {0} is more than the {1} that the quota leaves",
+        "{s}：{0} 超过配额余额 {1}",
+    ),
+    Code.QUOTA_NOT_ALLOWED: (
+        "{s}: a quota of {0} is not allowed; nil or more is",
+        "{s}：不允许的配额 {0}；应不小于零",
+    ),
+    Code.NO_SUCH_QUOTA: (
+        "{s} has no {0} quota",
+        "{s} 没有{0}配额",
+    ),
+    Code.REASON_NEEDED: (
+        "{s}: say why: this needs a reason, which is recorded",
+        "{s}：请说明原因，原因将被记录",
+    ),
     # batch dispensers
     Code.NO_FLOW: (
         "{s}: no flow for {0} with the valve open",
         "{s}：阀门已开，{0} 内没有流量",
     ),
+    Code.LOW_FLOW: (
+        "{s}: flow has been below {0} for {1}",
+        "{s}：流量低于 {0} 已持续 {1}",
+    ),
     Code.HIGH_FLOW: (
         "{s}: flow {0} is above {1}",
         "{s}：流量 {0} 高于 {1}",
+    ),
+    Code.METER_DISAGREES: (
+        "{s}: the totaliser counted {0}, its flow adds up to {1}",
+        "{s}：累计流量计得 {0}，瞬时流量积分为 {1}",
     ),
     Code.FLOW_WITHOUT_ORDER: (
         "{s}: water flows ({0}) without an order",
@@ -276,9 +337,41 @@ SENTENCES: Final[dict[Code, tuple[str, str]]] = {
         "{s} has no order",
         "{s} 没有订单",
     ),
+    Code.CHECKING: (
+        "{s} checks order {0}",
+        "{s} 正在检查订单 {0}",
+    ),
+    Code.ARMED: (
+        "{s} is armed for order {0}",
+        "{s} 已为订单 {0} 就绪",
+    ),
+    Code.WAITS_FOR_START: (
+        "{s} waits for start",
+        "{s} 等待启动",
+    ),
+    Code.ARM_TIMEOUT: (
+        "{s}: the fill was not started within {0}",
+        "{s}：{0} 内未启动灌装",
+    ),
+    Code.HOSE_NOT_CONNECTED: (
+        "{s}: the hose is not connected",
+        "{s}：加水管未连接",
+    ),
+    Code.OVERFILL: (
+        "{s}: the overfill probe says full",
+        "{s}：防溢探头报告满罐",
+    ),
+    Code.PERMISSIVE_UNKNOWN: (
+        "{s} is not known ({0}), and it must be well for water to flow",
+        "{s} 未知（{0}），须正常才能供水",
+    ),
+    Code.STOPPED_BY_DRIVER: (
+        "{s}: stopped at the arm ({0})",
+        "{s}：现场停止（{0}）",
+    ),
     Code.FILLING: (
-        "{s} fills order {0}: {1} of {2}",
-        "{s} 正在灌装订单 {0}：{1} / {2}",
+        "{s} fills order {0} of {1}",
+        "{s} 正在灌装订单 {0}，预置量 {1}",
     ),
     Code.CLOSING: (
         "{s} ends order {0}",
@@ -292,6 +385,18 @@ SENTENCES: Final[dict[Code, tuple[str, str]]] = {
     Code.SETPOINT_NIL: (
         "{s} has a set-point of nil",
         "{s} 的设定值为零",
+    ),
+    Code.ALLOCATED: (
+        "{s} is allocated no more than {0} while water is short",
+        "{s}：水量不足，分配流量不超过 {0}",
+    ),
+    Code.NOTHING_ALLOCATED: (
+        "{s} is allocated nothing while water is short",
+        "{s}：水量不足，未分配流量",
+    ),
+    Code.PRESSURE_UNKNOWN: (
+        "{s} is not known ({0}), so the pressure cannot be held",
+        "{s} 未知（{0}），无法控制压力",
     ),
     # devices and outputs
     Code.DEVICE_OFFLINE: (
@@ -336,6 +441,9 @@ WORDS_ZH: Final[dict[str, str]] = {
     "batch": "批量",
     "continuous": "连续",
     "any": "任意",
+    "daily": "日",
+    "yearly": "年",
+    "none": "无",
 }
 """What may stand among the figures of a cause in words."""
 

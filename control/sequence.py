@@ -1,10 +1,14 @@
 """Phases 3 and 4, sequence and regulate: what every dispenser wants, under what protect allows."""
 
-from control.batch import BatchDispenser, BatchInputs, BatchState, Quality
-from control.cause import amount
-from control.continuous import ContinuousDispenser, ContinuousState
+from config.sample import hj212_flag
+from control.batch import BatchDispenser, BatchInputs
+from control.continuous import ContinuousDispenser, ContinuousInputs, ContinuousState
+from control.fill import BatchState
+from control.fill_quality import QualityReading
 from control.guard import FastGuard
+from control.program import DispenserUnit
 from control.protect import permit_anew
+from control.valve import Position
 from control.work import Work
 
 
@@ -18,8 +22,8 @@ def dispense(work: Work) -> None:
                 trip, events = filled.trip, filled.events
                 work.results.append(filled)
             case ContinuousDispenser() as continuous, ContinuousState() as served:
-                forbids, position = work.permissions[index].run, work.found.valves[unit.valve].position
-                work.dispensers[index], holds = continuous.step(served, work.image, forbids, position, work.now)
+                pipe = ContinuousInputs(work.permissions[index].run, position(work, unit))
+                work.dispensers[index], holds = continuous.step(served, work.image, pipe, work.now)
                 trip, events = holds.trip, holds.events
                 work.results.append(holds)
             case _:
@@ -33,14 +37,25 @@ def batch_inputs(work: Work, index: int, state: BatchState) -> BatchInputs:
     """What the step of a batch dispenser sees besides the image."""
     unit, may = work.program.dispensers[index], work.permissions[index]
     quality = tuple(_quality(work, g) for g in unit.guards) if state.order is not None else ()
-    return BatchInputs(may.start, may.run, work.found.valves[unit.valve].position, quality)
+    return BatchInputs(may.start, may.run, position(work, unit), quality)
 
 
-def _quality(work: Work, g: int) -> Quality:
+def position(work: Work, unit: DispenserUnit) -> Position:
+    """Where the valves of a dispenser are: closed only when each is proved closed, unknown when one is."""
+    main = work.found.valves[unit.valve].position
+    if unit.slow_valve is None:
+        return main
+    slow = work.found.valves[unit.slow_valve].position
+    if Position.UNKNOWN in (main, slow):
+        return Position.UNKNOWN
+    return main if main is slow else Position.BETWEEN
+
+
+def _quality(work: Work, g: int) -> QualityReading:
     guard, state = work.program.guards[g], work.found.guards[g]
+    sample = work.image[guard.signal]
+    value, seen_at = state.result_value, state.result_at
     if isinstance(guard, FastGuard):
-        value = work.image[guard.signal].number
-    else:
-        value = state.result_value
-    limits = [amount(limit, guard.unit) for limit in (guard.low, guard.high) if limit is not None]
-    return Quality(guard.parameter, guard.unit, " to ".join(limits), guard.limit_status, value, value, value, value)
+        value, seen_at = sample.number, sample.received
+    age_s = work.now.mono - seen_at if value is not None and seen_at is not None else None
+    return QualityReading(value, hj212_flag(sample.reason), int(state.verdict), state.verdict.name.lower(), age_s)

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from control.alarm import Alarm
 from control.arbitration import Demand
-from control.batch import BatchDispenser, BatchState
+from control.batch import BatchDispenser
 from control.continuous import ContinuousState
 from control.device import DeviceState
+from control.fill import BatchState
 from control.findings import Findings
 from control.guard import GuardState
 from control.level import LevelState

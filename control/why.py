@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from config.sample import Sample, Value
-from control.batch import BatchState
 from control.cause import Cause, chain, reason_text, sentence
+from control.fill import BatchState
 from control.instant import Instant
 from control.program import Program
 from control.protect import permission

@@ -39,8 +39,11 @@ def check_shared_outputs(known: References) -> Iterator[Finding]:
     for kind in ("valve", "pump"):
         users: dict[str, str] = {}
         for tag, dispenser in known.site.dispensers.items():
-            equipment = getattr(dispenser, kind)
-            if equipment is not None and equipment in users:
-                found = f"'{equipment}', which belongs to dispenser {users[equipment]}"
-                yield Finding(("dispensers", tag, kind), found, f"a {kind} of its own")
-            users.setdefault(equipment, tag)
+            for field in (kind, f"slow_{kind}"):
+                equipment = getattr(dispenser, field, None)
+                if equipment is None:
+                    continue
+                if equipment in users:
+                    found = f"'{equipment}', which belongs to dispenser {users[equipment]}"
+                    yield Finding(("dispensers", tag, field), found, f"a {kind} of its own")
+                users.setdefault(equipment, tag)

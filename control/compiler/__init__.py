@@ -1,5 +1,8 @@
 """The compiler: a checked site file becomes a program, once, at load."""
 
+from hashlib import sha256
+from zoneinfo import ZoneInfo
+
 from config.load import LoadedSite
 from control.compiler.devices import compile_devices
 from control.compiler.dispensers import compile_dispenser
@@ -16,10 +19,14 @@ def compile_site(loaded: LoadedSite) -> Program:
     valves, pumps = compile_valves(site, table), compile_pumps(site, table)
     guards: list[Guard] = []
     units: list[DispenserUnit] = []
+    zone = ZoneInfo(site.site.timezone)
+    # What is in force, not how it is written: a comment makes no new version.
+    version = sha256(site.model_dump_json().encode()).hexdigest()[:12]
     for tag, settings in site.dispensers.items():
-        first = len(guards)
-        guards += compile_guards(tag, settings, loaded)
-        units.append(compile_dispenser(tag, settings, tuple(range(first, len(guards))), valves, pumps, table))
+        own, first = compile_guards(tag, settings, loaded), len(guards)
+        guards += own
+        places = tuple(range(first, len(guards)))
+        units.append(compile_dispenser(tag, settings, places, tuple(own), valves, pumps, table, zone, version))
     return Program(
         signal_names=tuple(signal.name for signal in table.signals),
         units=tuple(signal.unit for signal in table.signals),

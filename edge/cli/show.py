@@ -168,7 +168,8 @@ def _dispenser(tag: str, dispenser: dict[str, Any], answer: dict[str, Any]) -> P
             line.append(f"\norder {order['id']} {order['vehicle']}: ")
             line.append(f"{dispenser['delivered_m3']:.3f} of {order['volume_m3']:g} m3")
     else:
-        line.append(f"\nset-point {dispenser['setpoint_m3h']:g} m3/h (ramped {dispenser['ramped_m3h']:g})")
+        unit = dispenser["setpoint_unit"]
+        line.append(f"\nset-point {dispenser['setpoint']:g} {unit} (ramped {dispenser['ramped']:g})")
         line.append(f", opening {dispenser['opening']:g} %")
     guards = Table(box=None, padding=(0, 1))
     for heading in ("guard", "value", "limits", "verdict", ""):

@@ -26,9 +26,26 @@ def command_from(request: dict[str, Any], source: str) -> Command:
                 order_id=text(request, "order_id", "") or f"local-{command_id[:12]}",
                 volume_m3=number(request, "volume_m3"),
                 vehicle=text(request, "vehicle", ""),
+                user=text(request, "user", ""),
+                use=text(request, "use", ""),
+                expires_utc=number(request, "order_expires_ms") / 1000 if "order_expires_ms" in request else None,
             )
         case Op.SETPOINT:
             target = text(request, "dispenser")
+            if "pressure_bar" in request:
+                return Command(command_id, op, target, source, value=number(request, "pressure_bar"))
             return Command(command_id, op, target, source, flow_m3h=number(request, "flow_m3h"))
-        case Op.CANCEL | Op.RESET:
+        case Op.QUOTA:
+            return Command(
+                id=command_id,
+                op=op,
+                target=text(request, "dispenser"),
+                source=source,
+                volume_m3=number(request, "volume_m3"),
+                value=text(request, "span"),
+                reason=text(request, "reason", ""),
+            )
+        case Op.PRE_ACT_RESET:
+            return Command(command_id, op, text(request, "dispenser"), source, reason=text(request, "reason", ""))
+        case Op.CANCEL | Op.RESET | Op.START:
             return Command(command_id, op, text(request, "dispenser"), source)

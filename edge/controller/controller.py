@@ -19,8 +19,9 @@ import structlog
 from config.errors import CommandRefused
 from config.load import LoadedSite
 from config.sample import NOT_YET_READ, Sample
-from control.batch import DISPENSING, BatchState
 from control.command import Answer, Command
+from control.fill import BatchState
+from control.fill_phase import DISPENSING
 from control.instant import Instant
 from control.program import Program
 from control.saved import to_saved

@@ -10,8 +10,8 @@ import structlog
 
 from config.errors import StoreError
 from config.load import LoadedSite
-from control.batch import BatchState
 from control.compiler import compile_site
+from control.fill import BatchState, without_order
 from control.instant import Instant
 from control.program import Program
 from control.saved import restored, state_lost
@@ -83,13 +83,7 @@ def _state_at_start(program: Program, store: StoreWriter, ledger: Ledger) -> Sca
 def _without_receipted_orders(state: ScanState, ledger: Ledger) -> ScanState:
     """An order whose receipt reached the ledger just before the stop must not get a second one."""
     dispensers = tuple(
-        BatchState(
-            total_m3=dispenser.total_m3,
-            idle_m3=dispenser.idle_m3,
-            unattributed_m3=dispenser.unattributed_m3,
-            overruns_m3=dispenser.overruns_m3,
-            seen_orders=dispenser.seen_orders,
-        )
+        without_order(dispenser)
         if isinstance(dispenser, BatchState) and dispenser.order is not None and ledger.has_receipt(dispenser.order.id)
         else dispenser
         for dispenser in state.dispensers

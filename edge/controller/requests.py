@@ -3,17 +3,20 @@
 import math
 import os
 import time
+from dataclasses import asdict
 from typing import Any, Final
 
 from config.errors import CommandRefused
 from config.profile import OpcUaSignal
 from config.sample import Quality, Reason, Value, hj212_flag
 from config.signals import Signal, SignalTable, digits
-from control.batch import BatchDispenser, BatchState
+from control.batch import BatchDispenser
 from control.cause import chain, sentence, to_json
 from control.continuous import ContinuousDispenser, ContinuousState
 from control.facts import fact_names, facts
+from control.fill import BatchState
 from control.guard import FastGuard
+from control.quota import Quota, QuotaState, Span
 from control.why import to_json as why_json
 from control.why import why
 from drivers.modbus.bus import ModbusBus
@@ -76,6 +79,8 @@ class Requests:
                     return {"ok": True, **self._status()}
                 case "image":
                     return {"ok": True, **self._image()}
+                case "orders":
+                    return {"ok": True, "orders": self._orders()}
                 case "alarms":
                     return {"ok": True, "alarms": self._alarms()}
                 case "why":
@@ -179,32 +184,51 @@ class Requests:
             "use": unit.dispenser.use,
             "tripped": trip.latched,
             "trip": to_json(trip.cause) if trip.cause is not None else None,
-            "unattributed_m3": round(state.unattributed_m3 + state.idle_m3, 6),
-            "total_m3": state.total_m3,
+            "unattributed_m3": round(state.meter.unattributed_m3 + state.meter.idle_m3, 6),
+            "total_m3": state.meter.total_m3,
             "flow_m3h": controller.image[unit.dispenser.flow].number,
             "valve": controller.program.valves[unit.valve].tag,
             "pump": controller.program.pumps[unit.pump].tag if unit.pump is not None else None,
             "guards": [self._guard(g) for g in unit.guards],
+            "quota": self._quota(unit.dispenser.quota, state.quota) if unit.dispenser.quota is not None else None,
         }
         match unit.dispenser, state:
             case BatchDispenser(), BatchState():
                 order = state.order
                 common |= {
                     "mode": "batch",
-                    "order": {"id": order.id, "volume_m3": order.volume_m3, "vehicle": order.vehicle}
-                    if order
-                    else None,
+                    "order": asdict(order) if order is not None else None,
                     "delivered_m3": round(state.delivered_m3, 6),
+                    "waits_for": [sentence(cause) for cause in chain(state.cause)] if order is not None else [],
+                    "pre_act": {"learned_from_m3": [round(one, 6) for one in state.overruns_m3]},
                 }
             case ContinuousDispenser() as settings, ContinuousState():
                 common |= {
                     "mode": "continuous",
-                    "setpoint_m3h": settings.wanted_m3h(state),
-                    "ramped_m3h": round(state.ramped_m3h, 3),
+                    "control": settings.control,
+                    "setpoint": settings.wanted(state),
+                    "ramped": round(state.ramped, 3),
+                    "setpoint_unit": settings.unit,
                     "opening": round(state.opening, 2),
                     "served_m3": round(state.served_m3, 6),
                 }
         return common
+
+    def _quota(self, quota: Quota, state: QuotaState) -> dict[str, Any]:
+        return {
+            str(span): {"limit_m3": quota.limit_m3(span, state), "used_m3": round(used.used_m3, 6)}
+            for span, used in ((Span.DAY, state.day), (Span.YEAR, state.year))
+        }
+
+    def _orders(self) -> list[dict[str, Any]]:
+        """The orders in hand: how far each is, and what it waits for."""
+        found = []
+        for index, unit in enumerate(self._controller.program.dispensers):
+            told = self._dispenser(index)
+            if told["mode"] == "batch" and told["order"] is not None:
+                keys = ("phase", "order", "delivered_m3", "flow_m3h", "waits_for")
+                found.append({"dispenser": unit.tag, **{key: told[key] for key in keys}})
+        return found
 
     def _guard(self, index: int) -> dict[str, Any]:
         controller = self._controller

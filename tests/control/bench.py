@@ -5,10 +5,10 @@ from pathlib import Path
 
 from config.load import LoadedSite, load_site
 from config.sample import Quality, Reason, Sample, Value, quality_of
-from control.batch import BatchState
 from control.command import Answer, Command, Op
 from control.compiler import compile_site
 from control.event import Event
+from control.fill import BatchState
 from control.instant import Instant
 from control.program import Program
 from control.scan import scan

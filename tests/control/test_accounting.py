@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.sample import NOT_YET_READ, Reason
-from control.batch import Phase
 from control.command import Command, Op
+from control.fill_phase import Phase
 from control.guard import Verdict
 from control.saved import restored, to_saved
 from tests.control.bench import PERIOD_S, START_UTC, FillStation
@@ -46,7 +46,7 @@ class Audited(FillStation):
         fill = self.fill
         open_fill = fill.delivered_m3 if fill.order is not None and fill.phase is not Phase.RECEIPT else 0.0
         delivered: float = sum(r["delivered_m3"] for r in self.receipts)
-        return delivered + fill.unattributed_m3 + fill.idle_m3 + open_fill
+        return delivered + fill.meter.unattributed_m3 + fill.meter.idle_m3 + open_fill
 
     def audit(self) -> None:
         assert self.first_m3 is not None
@@ -149,7 +149,7 @@ def test_all_water_is_booked_once_and_every_order_ends_in_one_receipt(
     station.calm()
     assert station.first_m3 is not None
     assert station.last_read_m3 == station.total_m3
-    assert station.fill.idle_m3 == 0.0
+    assert station.fill.meter.idle_m3 == 0.0
     assert [receipt["order_id"] for receipt in station.receipts] == station.orders
     station.audit()
 
@@ -191,7 +191,7 @@ def test_what_passes_in_the_scan_after_the_receipt_is_not_in_it() -> None:
     station.total_m3 += 0.01
     station.calm()
     station.audit()
-    assert station.fill.unattributed_m3 == pytest.approx(0.01, abs=1e-9)
+    assert station.fill.meter.unattributed_m3 == pytest.approx(0.01, abs=1e-9)
 
 
 def test_a_total_that_trembles_by_rounding_counts_no_water() -> None:
@@ -202,7 +202,7 @@ def test_a_total_that_trembles_by_rounding_counts_no_water() -> None:
         station.total_m3 += 0.0005
         station.scan()
     station.run(3.0)
-    assert station.fill.unattributed_m3 + station.fill.idle_m3 == pytest.approx(0.0, abs=1e-9)
+    assert station.fill.meter.unattributed_m3 + station.fill.meter.idle_m3 == pytest.approx(0.0, abs=1e-9)
 
 
 def test_a_replaced_meter_is_reported_and_what_is_unknown_is_not_invented() -> None:

@@ -6,10 +6,11 @@ from math import sqrt
 import pytest
 
 from config.sample import NOT_YET_READ, Reason
+from control.account import PERIOD_S as ACCOUNT_PERIOD_S
 from control.cause import root
 from control.code import Code
 from control.command import Answer, Op
-from control.continuous import ACCOUNT_PERIOD_S, ContinuousState, Phase
+from control.continuous import ContinuousState, Phase
 from control.saved import restored, to_saved
 from tests.control.bench import PERIOD_S, Bench, load
 
@@ -118,7 +119,7 @@ def test_another_setpoint_settles_within_a_minute_and_without_overshoot(
 def test_flow_rises_no_faster_than_the_ramp() -> None:
     outlet = PlantOutlet().started()
     flows = curve(outlet, "1", 60.0)
-    ramp = outlet.loaded.site.dispensers["INDUSTRY"].ramp  # type: ignore[union-attr]
+    ramp = outlet.loaded.site.dispensers["INDUSTRY"].ramp.value  # type: ignore[union-attr]
     for seconds, flow in enumerate(flows[9::10], 1):
         assert flow <= ramp * seconds + 5.0
 
@@ -187,7 +188,7 @@ def test_a_short_loss_of_the_meter_moves_nothing() -> None:
 def test_a_setpoint_of_nil_closes_and_the_account_holds_what_was_served() -> None:
     outlet = PlantOutlet()
     outlet.scan()
-    first = outlet.loop(0).total_m3
+    first = outlet.loop(0).meter.total_m3
     assert first is not None
     outlet.holding()
     assert outlet.setpoint("INDUSTRY", 0.0).accepted
@@ -204,7 +205,7 @@ def test_a_setpoint_of_nil_closes_and_the_account_holds_what_was_served() -> Non
 def test_an_account_is_closed_each_hour_and_the_accounts_add_up() -> None:
     outlet = PlantOutlet().holding()
     dispenser = outlet.program.dispensers[0].dispenser
-    start = outlet.loop(0).account_utc
+    start = outlet.loop(0).account.since_utc
     outlet.run(10.0)
     outlet.mono += ACCOUNT_PERIOD_S
     outlet.total["1"] += 120.0
@@ -213,12 +214,12 @@ def test_an_account_is_closed_each_hour_and_the_accounts_add_up() -> None:
     assert len(accounts) == 1
     assert accounts[0]["from_utc"] == start
     assert accounts[0]["use"] == dispenser.use
-    assert accounts[0]["served_m3"] + outlet.loop(0).account_m3 == pytest.approx(outlet.loop(0).served_m3)
+    assert accounts[0]["served_m3"] + outlet.loop(0).account.served_m3 == pytest.approx(outlet.loop(0).served_m3)
 
 
 def test_an_interruption_shorter_than_the_valves_travel_keeps_the_accounts_beginning() -> None:
     outlet = PlantOutlet().holding()
-    start = outlet.loop(0).account_utc
+    start = outlet.loop(0).account.since_utc
     outlet.reasons["FIT-201.flow"] = Reason.NO_COMMUNICATION
     outlet.run(5.0)
     outlet.reasons.clear()
@@ -260,7 +261,7 @@ def test_flow_through_a_closed_valve_trips_and_is_unattributed() -> None:
     outlet.leak_m3h = 0.0
     outlet.run(5.0)
     assert outlet.loop(0).served_m3 == served
-    assert outlet.loop(0).unattributed_m3 == pytest.approx(0.006, rel=0.1)
+    assert outlet.loop(0).meter.unattributed_m3 == pytest.approx(0.006, rel=0.1)
 
 
 def test_a_valve_that_stays_open_trips() -> None:
@@ -288,9 +289,9 @@ def test_after_a_restart_the_loop_starts_from_nil_and_the_account_before_it_is_c
     assert max(flows[:20]) < 20.0
     assert flows[-1] == pytest.approx(90.0, rel=0.03)
     [account] = [event.body for event in outlet.events_named("served") if event.subject == "INDUSTRY"]
-    assert account["from_utc"] == before.account_utc
-    assert account["served_m3"] == pytest.approx(before.account_m3, abs=0.02)
-    assert outlet.loop(0).served_m3 == pytest.approx(account["served_m3"] + outlet.loop(0).account_m3, abs=1e-5)
+    assert account["from_utc"] == before.account.since_utc
+    assert account["served_m3"] == pytest.approx(before.account.served_m3, abs=0.02)
+    assert outlet.loop(0).served_m3 == pytest.approx(account["served_m3"] + outlet.loop(0).account.served_m3, abs=1e-5)
 
 
 def test_water_before_an_account_is_not_in_its_meter_readings() -> None:
@@ -302,14 +303,14 @@ def test_water_before_an_account_is_not_in_its_meter_readings() -> None:
     outlet.setpoint("INDUSTRY", 0.0)
     outlet.run(TRAVEL_S + 5.0)
     [account] = outlet.events_named("served")
-    assert outlet.loop(0).unattributed_m3 > 0.002
+    assert outlet.loop(0).meter.unattributed_m3 > 0.002
     assert account.body["total_end_m3"] - account.body["total_start_m3"] == pytest.approx(account.body["served_m3"])
 
 
 def test_the_books_of_a_pipe_hold_all_that_its_meter_counted() -> None:
     outlet = PlantOutlet()
     outlet.scan()
-    first = outlet.loop(0).total_m3
+    first = outlet.loop(0).meter.total_m3
     outlet.holding()
     outlet.reasons["FIT-201.flow"] = Reason.NO_COMMUNICATION
     outlet.run(40.0)
@@ -322,7 +323,9 @@ def test_the_books_of_a_pipe_hold_all_that_its_meter_counted() -> None:
     outlet.run(40.0)
     state = outlet.loop(0)
     assert first is not None
-    assert state.total_m3 is not None
-    assert state.served_m3 + state.unattributed_m3 + state.idle_m3 == pytest.approx(state.total_m3 - first, abs=1e-6)
+    assert state.meter.total_m3 is not None
+    assert state.served_m3 + state.meter.unattributed_m3 + state.meter.idle_m3 == pytest.approx(
+        state.meter.total_m3 - first, abs=1e-6
+    )
     accounts = sum(event.body["served_m3"] for event in outlet.events_named("served"))
     assert accounts == pytest.approx(state.served_m3, abs=1e-5)

@@ -3,10 +3,10 @@
 import pytest
 
 from config.sample import Reason
-from control.batch import DISPENSING, Phase
 from control.cause import root
 from control.code import Code
 from control.command import Op
+from control.fill_phase import DISPENSING, Phase
 from control.instant import Instant
 from control.saved import restored, to_saved
 from tests.control.bench import FillStation

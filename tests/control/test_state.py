@@ -11,17 +11,21 @@ from hypothesis import strategies as st
 from config.errors import StoreError
 from config.sample import NOT_YET_READ, Quality, Reason, Sample
 from config.standard import Staleness
-from control.batch import BatchState, Order
-from control.batch import Phase as BatchPhase
-from control.batch import Quality as FillQuality
+from control.account import Account
 from control.cause import Cause, Seen, from_json, root, to_json
 from control.code import Code
 from control.command import Op
 from control.compiler import compile_site
 from control.continuous import ContinuousState
+from control.fill import BatchState
+from control.fill_phase import Phase as BatchPhase
+from control.fill_quality import FillQuality, QualityReading
 from control.guard import BatchGuard, FastGuard, GuardState, Verdict
 from control.instant import Instant
+from control.meter import MeterState
+from control.order import Order
 from control.program import Program
+from control.quota import QuotaState, SpanState
 from control.saved import restored, state_lost, to_saved
 from control.state import ScanState, initial_state
 from control.trip import TripState, latch
@@ -63,29 +67,41 @@ guards = st.builds(
     result_value=st.none() | numbers,
     result_at=st.floats(-1e6, 5000.0),
 )
-orders = st.builds(Order, texts, volumes, texts, texts, numbers)
+orders = st.builds(Order, texts, volumes, texts, texts, numbers, texts)
+readings = st.builds(QualityReading, st.none() | numbers, texts, st.integers(0, 4), texts, st.none() | numbers)
 fill_qualities = st.builds(
-    FillQuality,
-    texts,
-    texts,
-    texts,
-    texts,
-    *[st.none() | numbers for _ in range(4)],  # start, lowest, highest, end
+    FillQuality, readings, readings, st.none() | numbers, st.none() | numbers, st.integers(), texts
+)
+meters = st.builds(
+    MeterState,
+    total_m3=volumes,
+    counted_m3=volumes,
+    unattributed_m3=volumes,
+    idle_m3=volumes,
+    air_m3=st.none() | volumes,
+)
+quotas = st.builds(
+    QuotaState,
+    day=st.builds(
+        SpanState,
+        sums=st.lists(st.tuples(st.integers(1, 900_000), volumes), max_size=3).map(tuple),
+        limit_m3=st.none() | volumes,
+    ),
 )
 fills = st.builds(
     BatchState,
     phase=st.sampled_from(BatchPhase),
     order=orders,
     stop=st.none() | causes,
-    total_m3=volumes,
+    meter=meters,
+    quota=quotas,
     total_start_m3=st.none() | volumes,
     delivered_m3=volumes,
-    idle_m3=volumes,
-    unattributed_m3=volumes,
     overruns_m3=st.lists(volumes, max_size=3).map(tuple),
     seen_orders=st.lists(texts, max_size=5).map(tuple),
     max_flow_m3h=volumes,
     quality=st.lists(fill_qualities, max_size=3).map(tuple),
+    overrides=st.lists(texts, max_size=2).map(tuple),
 )
 
 
@@ -109,30 +125,24 @@ def test_trips_totals_orders_and_results_are_the_same_after_a_restart(
             assert new.result_at == pytest.approx(old.result_at, abs=1e-3)
     [ended] = after.dispensers
     assert isinstance(ended, BatchState)
-    for name in ("total_m3", "idle_m3", "unattributed_m3", "overruns_m3", "seen_orders"):
+    for name in ("meter", "quota", "overruns_m3", "seen_orders"):
         assert getattr(ended, name) == getattr(fill, name)
     if fill.phase is BatchPhase.RECEIPT:
         assert ended.order is None
     else:
-        assert (ended.order, ended.delivered_m3, ended.quality) == (fill.order, fill.delivered_m3, fill.quality)
+        for name in ("order", "total_start_m3", "delivered_m3", "quality", "overrides"):
+            assert getattr(ended, name) == getattr(fill, name)
         assert ended.phase is BatchPhase.STOPPING
         assert ended.stop == (fill.stop or Cause(Code.RESTARTED, "FILL-1"))
 
 
-@given(st.tuples(*[volumes] * 5), st.none() | volumes)
+@given(meters, quotas, st.tuples(volumes, volumes), st.none() | volumes)
 def test_the_books_of_a_pipe_are_the_same_after_a_restart(
-    figures: tuple[float, float, float, float, float], setpoint: float | None
+    meter: MeterState, quota: QuotaState, figures: tuple[float, float], setpoint: float | None
 ) -> None:
-    total, served, account, idle, unattributed = figures
+    served, account = figures
     pipe = ContinuousState(
-        setpoint_m3h=setpoint,
-        total_m3=total,
-        served_m3=served,
-        account_m3=account,
-        account_start_m3=0.0,
-        account_utc=START_UTC,
-        idle_m3=idle,
-        unattributed_m3=unattributed,
+        setpoint=setpoint, meter=meter, quota=quota, served_m3=served, account=Account(account, 0.0, None, START_UTC)
     )
     state = replace(initial_state(OUTLET), dispensers=(pipe, ContinuousState()))
     assert over_a_restart(OUTLET, state).dispensers == (pipe, ContinuousState())
@@ -199,7 +209,7 @@ def test_a_clock_behind_the_saved_time_makes_a_result_no_younger() -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        {"version": 2},
+        {"version": 1},
         {"version": None},
         {"guards": None},
         {"trips": {"FILL-1": {}}},

@@ -55,4 +55,4 @@ def test_where_a_meter_begins_anew_is_what_the_site_says_or_else_its_profile(tmp
     silent = tmp_path / "silent.yaml"
     silent.write_text(text.replace(", rollover: 1000000 m3}", "}"), encoding="utf-8")
     for path, rollover_m3 in ((DEVICES.parent / "sites" / "fill-station.yaml", 1e6), (silent, 1e9)):
-        assert compile_site(load_site(path)).dispensers[0].dispenser.rollover_m3 == rollover_m3
+        assert compile_site(load_site(path)).dispensers[0].dispenser.meter.rollover_m3 == rollover_m3

@@ -173,7 +173,7 @@ def test_the_answer_as_json_has_each_sentence_and_the_reading() -> None:
 
 @pytest.mark.parametrize("code", Code)
 def test_every_code_has_a_sentence(code: Code) -> None:
-    text = sentence(Cause(code, "XV-1", ("1 s", "2 s", "3 s")))
+    text = sentence(Cause(code, "XV-1", ("1 s", "2 s", "3 s", "4 s", "5 s")))
     assert "{" not in text
     assert len(text.split()) >= 3
 

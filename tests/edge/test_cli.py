@@ -136,9 +136,7 @@ async def test_the_outlet_is_run_from_the_command_line(station: Station) -> None
 
     async def settled() -> bool:
         dispensers = (await station.ask("status"))["dispensers"].values()
-        return all(
-            abs((one["flow_m3h"] or 0) - one["setpoint_m3h"]) <= 0.05 * one["setpoint_m3h"] for one in dispensers
-        )
+        return all(abs((one["flow_m3h"] or 0) - one["setpoint"]) <= 0.05 * one["setpoint"] for one in dispensers)
 
     await station.until("both flows are within 5 % of their set-points", settled, 90.0)
     code, status = await _ask(station, "status")
