@@ -16,11 +16,13 @@ from typing import Final
 from config.sample import Reason
 from config.standard import Staleness
 from control.arbitration import Rank
-from control.batch import DISPENSING, TRANSITIONS, BatchDispenser, BatchState, Phase
+from control.batch import BatchDispenser
 from control.cause import chain
 from control.command import Op
 from control.continuous import ContinuousState
 from control.event import Kind
+from control.fill import BatchState
+from control.fill_phase import DISPENSING, TRANSITIONS, Phase
 from control.guard import BatchGuard, FastGuard, Verdict
 from control.program import DispenserUnit, Program
 from control.state import ScanState
@@ -230,7 +232,7 @@ def _serves_only_a_setpoint(step: Step, before: Witness, after: Witness) -> Iter
     for i, unit in _units(step):
         state, dispenser = step.after.dispensers[i], unit.dispenser
         if isinstance(state, ContinuousState) and not isinstance(dispenser, BatchDispenser):
-            wanted = dispenser.wanted_m3h(state)
+            wanted = dispenser.wanted(state)
             if wanted <= 0 and step.opened(unit):
                 yield f"{unit.tag} lets water through with a set-point of nil"
 
@@ -296,9 +298,10 @@ def _delivered_never_falls(step: Step, before: Witness, after: Witness) -> Itera
 def _every_litre_is_booked(step: Step, before: Witness, after: Witness) -> Iterator[str]:
     for i, unit in _units(step):
         old, new = step.before.dispensers[i], step.after.dispensers[i]
-        if old.total_m3 is None or new.total_m3 is None or new.total_m3 < old.total_m3:
+        before_m3, after_m3 = old.meter.total_m3, new.meter.total_m3
+        if before_m3 is None or after_m3 is None or after_m3 < before_m3:
             continue
-        moved = new.total_m3 - old.total_m3
+        moved = after_m3 - before_m3
         receipts = (e for e in step.events(Kind.RECEIPT, "receipt") if e.subject == unit.tag)
         receipted = sum(float(event.body["delivered_m3"]) for event in receipts)
         booked = _held(new) + receipted - _held(old)
@@ -310,9 +313,9 @@ def _every_litre_is_booked(step: Step, before: Witness, after: Witness) -> Itera
 def _held(state: BatchState | ContinuousState) -> float:
     """What is counted and not yet on a receipt, or never will be."""
     if isinstance(state, ContinuousState):
-        return state.served_m3 + state.idle_m3 + state.unattributed_m3
+        return state.served_m3 + state.meter.idle_m3 + state.meter.unattributed_m3
     open_order = state.order is not None and state.phase is not Phase.RECEIPT
-    return (state.delivered_m3 if open_order else 0.0) + state.idle_m3 + state.unattributed_m3
+    return (state.delivered_m3 if open_order else 0.0) + state.meter.idle_m3 + state.meter.unattributed_m3
 
 
 def _pump_not_against_closed(step: Step, before: Witness, after: Witness) -> Iterator[str]:
@@ -456,7 +459,7 @@ def broken_by_restart(program: Program, before: ScanState, after: ScanState) -> 
         old, new = before.dispensers[i], after.dispensers[i]
         if _held(new) != _held(old):
             found.append(f"{unit.tag} held {_held(old):g} m3 and holds {_held(new):g} m3")
-        if new.total_m3 != old.total_m3:
+        if new.meter.total_m3 != old.meter.total_m3:
             found.append(f"{unit.tag} forgot its totaliser reading")
         if isinstance(old, BatchState) and isinstance(new, BatchState):
             if new.phase in DISPENSING:

@@ -15,9 +15,26 @@ from control.cause import Cause
 from control.code import Code
 
 RECORDS: Final = frozenset(
-    {"unattributed_m3", "max_flow_m3h", "quality", "served_m3", "outputs", "total_start_m3", "at_close_m3"}
+    {
+        "unattributed_m3",
+        "counted_m3",
+        "max_flow_m3h",
+        "highest_m3h",
+        "first_flow_at",
+        "last_flow_at",
+        "read_at",
+        "quality",
+        "served_m3",
+        "outputs",
+        "total_start_m3",
+        "at_close_m3",
+        "check",
+    }
 )
-"""Fields that are written for people and read by no decision (outputs are a function of the rest)."""
+"""Fields that are written for people and read by no decision (outputs are a function of the rest).
+
+``check`` compares over spans of at most 5 s, shorter than a tick; ``read_at`` is read within a quarter of an hour.
+"""
 MONITORS: Final = frozenset({"alarms", "devices", "follow"})
 """Blocks that only look on: no other block reads them, so that they cannot tell two states apart."""
 READ_STOPS: Final = frozenset({Code.PRESET_REACHED, Code.HIGH_FLOW})

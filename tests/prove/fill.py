@@ -6,9 +6,9 @@ from typing import Final
 
 from config.load import load_site
 from config.sample import NOT_YET_READ, Quality, Reason, Sample, bad
-from control.batch import BatchState
 from control.command import Command, Op
 from control.compiler import compile_site
+from control.fill import BatchState
 from control.instant import Instant
 from control.state import ScanState
 from tests.prove.explore import Input, Station
@@ -58,7 +58,7 @@ def station(
         assert isinstance(fill, BatchState)
         moved = 1.0 if metered == "moved" else 0.0
         good = lost if metered == "unread" else Reason.OK
-        image[index["RIO.total"]] = _sample((fill.total_m3 or 0.0) + moved, good, now)
+        image[index["RIO.total"]] = _sample((fill.meter.total_m3 or 0.0) + moved, good, now)
         image[index["RIO.flow"]] = _sample(360.0 * moved, good, now)
         image[index["RIO.xv"]] = _sample(state.outputs[0].value is True, Reason.OK, now)
         return tuple(image)
