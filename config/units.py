@@ -141,6 +141,11 @@ def unit(symbol: str) -> Unit:
     return known
 
 
+def symbols() -> list[str]:
+    """The symbols of all known units."""
+    return list(_UNITS)
+
+
 def units_of(kind: str) -> list[Unit]:
     """Every unit of a kind of quantity."""
     return [unit for unit in _UNITS.values() if unit.kind == kind]

@@ -55,6 +55,11 @@ class Code(StrEnum):
     NOT_CLEAR_YET = "not-clear-yet"
     RESULTS_NEEDED = "results-needed"
 
+    # expressions, interlocks and permissives
+    CONDITION_MET = "condition-met"
+    CONDITION_NOT_MET = "condition-not-met"
+    CONDITION_UNKNOWN = "condition-unknown"
+
     # levels
     LEVEL_LOW = "level-low"
     LEVEL_LOW_LOW = "level-low-low"

@@ -179,6 +179,19 @@ SENTENCES: Final[dict[Code, tuple[str, str]]] = {
         "{s} needs {0} more good analyzer results within {1}",
         "{s} 还需要 {0} 个处于 {1} 之内的合格分析结果",
     ),
+    # expressions, interlocks and permissives
+    Code.CONDITION_MET: (
+        "{0} holds ({1})",
+        "{0} 成立（{1}）",
+    ),
+    Code.CONDITION_NOT_MET: (
+        "{0} does not hold ({1})",
+        "{0} 不成立（{1}）",
+    ),
+    Code.CONDITION_UNKNOWN: (
+        "whether {0} is not known ({1})",
+        "{0} 无法判断（{1}）",
+    ),
     # levels
     Code.LEVEL_LOW: (
         "{s} is below {0}: no new order",
