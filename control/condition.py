@@ -5,6 +5,8 @@ limit is no longer good; then the signals that the site has judged by more than 
 those that it is calculated from (``measurement.py``).
 """
 
+from operator import is_
+
 from config.sample import Quality, Reason, Sample
 from control.instant import Instant
 from control.measurement import ConditionedState
@@ -21,11 +23,12 @@ def condition(
     if not program.conditioned:
         return before, image
     slots = list(image)
-    after = list(before)
-    for place, block in enumerate(program.conditioned):
-        state = after[place] = block.step(before[place], slots, now)
+    after: list[ConditionedState] = []
+    for block, old in zip(program.conditioned, before, strict=True):
+        state = block.step(old, slots, now)
         slots[block.index] = state.output
-    same = all(new is old for new, old in zip(after, before, strict=True))
+        after.append(state)
+    same = all(map(is_, after, before))
     return (before if same else tuple(after)), tuple(slots)
 
 

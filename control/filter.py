@@ -27,4 +27,4 @@ def filtered(before: Filtered | None, sample: Sample, time_constant_s: float) ->
     share = 1.0 - exp(-max(sample.received - before.at, 0.0) / time_constant_s)
     low, high = min(before.value, number), max(before.value, number)
     value = min(max(before.value + share * (number - before.value), low), high)
-    return Filtered(value, max(sample.received, before.at)), sample._replace(value=value)
+    return Filtered(value, max(sample.received, before.at)), Sample(value, *sample[1:])

@@ -9,7 +9,7 @@ Nothing is done while nothing that it rests on has changed.
 
 from dataclasses import dataclass
 from operator import is_
-from typing import Final
+from typing import Final, NamedTuple
 
 from config.sample import NOT_YET_READ, Reason, Sample
 from control.cause import Cause, amount, seen
@@ -21,8 +21,7 @@ from control.scaling import Scale
 from control.voting import AGREED, Vote, VoteState
 
 
-@dataclass(frozen=True, slots=True)
-class ConditionedState:
+class ConditionedState(NamedTuple):
     """``inputs``: the readings that ``output`` rests on, as they were. The rest is what the steps remember.
 
     ``fault``: why the reading is not believed, where that was found here and not before.
@@ -61,16 +60,26 @@ class Conditioned:
 
     def step(self, state: ConditionedState, image: Image, now: Instant) -> ConditionedState:
         """The state with the reading to use as ``output``."""
-        if self._unchanged(state, image):
-            if self.vote is None or not self.vote.waits(state.vote):
-                return state
-            watched = self.vote.watch(state.vote, state.inputs[: self.sources], now)
-            return state if watched is state.vote else self._with_vote(state, watched)
+        before = state.inputs
+        # Nearly always nothing has changed, and this is asked of every block in every scan.
+        if not before or image[self.inputs[0]] is not before[0]:
+            return self._anew(state, image, now)
+        if len(before) > 1 and not all(map(is_, map(image.__getitem__, self.inputs), before)):
+            return self._anew(state, image, now)
+        if self.vote is None or not self.vote.waits(state.vote):
+            return state
+        watched = self.vote.watch(state.vote, state.inputs[: self.sources], now)
+        return state if watched is state.vote else state._replace(vote=watched)
+
+    def _anew(self, state: ConditionedState, image: Image, now: Instant) -> ConditionedState:
         inputs = tuple([image[index] for index in self.inputs])
-        sample, judged, lag, vote, fault = inputs[0], state.judged, state.filtered, state.vote, None
+        sample = inputs[0]
+        _, _, judged, lag, vote, _ = state
+        fault: Cause | None = None
         if self.scale is not None:
             sample = self.scale.scaled(sample)
-            fault = self._loop_fault(state, inputs[0], sample, now)
+            if not sample.good:
+                fault = self._loop_fault(state, inputs[0], sample, now)
         elif self.vote is not None:
             sample = self.vote.choose(inputs[: self.sources])
             vote = self.vote.watch(vote, inputs[: self.sources], now)
@@ -84,12 +93,6 @@ class Conditioned:
     def alarms(self, state: ConditionedState) -> tuple[Cause, ...]:
         """What stands wrong with it."""
         return tuple([cause for cause in (state.fault, state.vote.disagrees, state.vote.short) if cause is not None])
-
-    def _unchanged(self, state: ConditionedState, image: Image) -> bool:
-        return bool(state.inputs) and all(map(is_, map(image.__getitem__, self.inputs), state.inputs))
-
-    def _with_vote(self, state: ConditionedState, vote: VoteState) -> ConditionedState:
-        return ConditionedState(state.inputs, state.output, state.judged, state.filtered, vote, state.fault)
 
     def _loop_fault(self, state: ConditionedState, raw: Sample, scaled: Sample, now: Instant) -> Cause | None:
         """What NAMUR NE 43 says of a current that came well."""

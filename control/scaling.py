@@ -42,7 +42,7 @@ class Scale:
         result = self.value(float(value))
         if not isfinite(result):
             return bad(Reason.NOT_A_NUMBER, sample.received, sample.raw)
-        scaled = sample._replace(value=result)
+        scaled = Sample(result, *sample[1:])
         if sample.quality is not Quality.GOOD:
             return self._turned(scaled)
         return scaled.degraded(reason) if (reason := self._live_zero(float(value))) is not Reason.OK else scaled
