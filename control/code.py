@@ -72,6 +72,9 @@ class Code(StrEnum):
     PIPE_EMPTY = "pipe-empty"
     READING_NOT_ALLOWED = "reading-not-allowed"
     READING_DIFFERS = "reading-differs"
+    REPLACED_ONLY_LOCAL = "replaced-only-local"
+    SUPPLY_GOES_ON = "supply-goes-on"
+    WATER_FLOWS = "water-flows"
 
     # valves
     VALVE_NOT_OPENED = "valve-not-opened"

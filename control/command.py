@@ -18,6 +18,7 @@ class Op(StrEnum):
     START = "start"
     QUOTA = "quota"
     PRE_ACT_RESET = "pre-act-reset"
+    METER_REPLACED = "meter-replaced"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,9 @@ class Command:
     ``source`` says who and by which way (``local:li.wei``, ``platform:dispatch``). ``volume_m3``, ``order_id``,
     ``vehicle``, ``user``, ``use`` and ``expires_utc`` (until when it may begin) go with an order, ``flow_m3h`` with a
     set-point of flow; a set-point of pressure is a ``value`` in bar. A quota names its span (``daily``, ``yearly``) as
-    ``value`` and its limit as ``volume_m3``, below nil for that of the site file. What else a command says stands in
-    ``value``, in the unit of what it is about; ``duration_s`` is for how long it holds, ``reason`` is why, in a
-    person's words.
+    ``value`` and its limit as ``volume_m3``, below nil for that of the site file; the ``value`` of a new meter is what
+    it reads in m3. What else a command says stands in ``value``, in the unit of what it is about; ``duration_s`` is for
+    how long it holds, ``reason`` is why, in a person's words.
     """
 
     id: str

@@ -15,6 +15,7 @@ from control.continuous import ContinuousDispenser, ContinuousState
 from control.event import Event, Kind
 from control.fill import BatchState
 from control.guard import reset
+from control.meter_replacement import meter_replaced
 from control.protect import not_resettable, permit_anew
 from control.quota import Span
 from control.sequence import batch_inputs
@@ -161,5 +162,6 @@ _OBEY: Final[dict[Op, Callable[[Work, Command], Cause | None]]] = {
     Op.START: _start,
     Op.QUOTA: _quota,
     Op.PRE_ACT_RESET: _pre_act_reset,
+    Op.METER_REPLACED: meter_replaced,
 }
 """What obeys each command: it returns why it refuses, or ``None`` when it has done what was asked."""

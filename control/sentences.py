@@ -230,6 +230,18 @@ SENTENCES: Final[dict[Code, tuple[str, str]]] = {
         "{s} is said to read {0} but sends {1}: read the display of the new meter again",
         "{s} 报称读数为 {0}，实际发送 {1}：请重新读取新表示数",
     ),
+    Code.REPLACED_ONLY_LOCAL: (
+        "a new meter at {s} can only be reported by a person on site",
+        "{s} 更换流量计只能由现场人员登记",
+    ),
+    Code.SUPPLY_GOES_ON: (
+        "{s} supplies water, or its account is not closed yet: set its set-point to nil first",
+        "{s} 正在供水或账目尚未结清：请先将设定值设为零",
+    ),
+    Code.WATER_FLOWS: (
+        "{s}: water flows ({0})",
+        "{s}：正在流水（{0}）",
+    ),
     # valves
     Code.VALVE_NOT_OPENED: (
         "{s} did not reach open within {0}",

@@ -14,8 +14,10 @@ import typer
 from config.errors import CommandRefused, ConfigError, LinkError, PenstockError
 from edge.cli import exit_codes, opcua
 from edge.cli.action import action
+from edge.cli.ask import ask, quantity
 from edge.cli.decode import decode
 from edge.cli.identify import identify
+from edge.cli.meter_replaced import meter_replaced
 from edge.cli.options import DEFAULT_STATE, Json, State, TakesNegatives
 from edge.cli.printed import print_json, remark, say
 from edge.cli.profile import profile_app
@@ -38,6 +40,7 @@ app.command(cls=TakesNegatives)(decode)
 app.command()(identify)
 app.command(cls=TakesNegatives)(write)
 app.command()(action)
+app.command("meter-replaced")(meter_replaced)
 
 Site = Annotated[Path, typer.Argument(help="the site file (YAML)", show_default=False)]
 
@@ -145,7 +148,7 @@ def status(
     """Links, dispensers, guards, alarms, uplink and store on one screen."""
     from edge.cli.show import show_links, show_status
 
-    answer = _ask(state, {"op": "status"}) | {"forwarder": _forwarder_status(state)}
+    answer = ask(state, {"op": "status"}) | {"forwarder": _forwarder_status(state)}
     if as_json:
         print_json({"links": answer["links"]} if links else answer)
     elif links:
@@ -171,7 +174,7 @@ def why(
     """Why is it as it is: the chain of causes down to the value on the wire."""
     from edge.cli.show import show_why
 
-    answer = _ask(state, {"op": "why", "name": name})
+    answer = ask(state, {"op": "why", "name": name})
     print_json(answer) if as_json else show_why(answer)
 
 
@@ -188,7 +191,7 @@ def order(
     """Order a fill at a batch dispenser."""
     from edge.cli.show import show_receipt
 
-    volume_m3 = _quantity(volume, "volume")
+    volume_m3 = quantity(volume, "volume")
     if volume_m3 <= 0:
         raise typer.BadParameter(f"'{volume}': the volume of an order is above 0")
     request = {
@@ -197,7 +200,7 @@ def order(
         "volume_m3": volume_m3,
         "vehicle": vehicle,
     }
-    answer = _ask(state, request | ({"order_id": order_id} if order_id else {}))
+    answer = ask(state, request | ({"order_id": order_id} if order_id else {}))
     if not wait:
         print_json(answer) if as_json else say(f"order {answer['order_id']} accepted")
         return
@@ -220,7 +223,7 @@ def cancel(
     as_json: Json = False,
 ) -> None:
     """End the fill in hand early; its receipt says so."""
-    answer = _ask(state, {"op": "cancel", "dispenser": dispenser})
+    answer = ask(state, {"op": "cancel", "dispenser": dispenser})
     print_json(answer) if as_json else say(f"{dispenser}: the fill is being ended")
 
 
@@ -232,10 +235,10 @@ def setpoint(
     as_json: Json = False,
 ) -> None:
     """Give a continuous dispenser another flow set-point."""
-    flow_m3h = _quantity(flow, "flow")
+    flow_m3h = quantity(flow, "flow")
     if flow_m3h < 0:
         raise typer.BadParameter(f"'{flow}': a flow is 0 (stops) or above")
-    answer = _ask(state, {"op": "setpoint", "dispenser": dispenser, "flow_m3h": flow_m3h})
+    answer = ask(state, {"op": "setpoint", "dispenser": dispenser, "flow_m3h": flow_m3h})
     print_json(answer) if as_json else say(f"{dispenser}: set-point {flow} accepted")
 
 
@@ -246,7 +249,7 @@ def reset(
     as_json: Json = False,
 ) -> None:
     """Reset a trip. Accepted only when its cause is gone on fresh good data."""
-    answer = _ask(state, {"op": "reset", "dispenser": dispenser})
+    answer = ask(state, {"op": "reset", "dispenser": dispenser})
     print_json(answer) if as_json else say(f"{dispenser}: the trip is reset")
 
 
@@ -259,7 +262,7 @@ def receipts(
     """The newest receipts."""
     from edge.cli.show import show_receipts
 
-    answer = _ask(state, {"op": "receipts", "limit": limit})
+    answer = ask(state, {"op": "receipts", "limit": limit})
     print_json(answer) if as_json else show_receipts(answer["receipts"])
 
 
@@ -300,33 +303,10 @@ def run_until_signalled(work: Coroutine[Any, Any, None]) -> None:
         uvloop.run(guarded())
 
 
-def _ask(state: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """The controller's answer; prints a refusal and exits."""
-    from edge import rpc
-
-    answer = asyncio.run(rpc.call(state, request))
-    if answer.get("ok"):
-        return answer
-    if "--json" in sys.argv:
-        print_json(answer)
-    else:
-        remark(f"refused: {answer.get('error')}")
-    sys.exit(exit_codes.REFUSED if answer.get("code") == "refused" else exit_codes.WRONG)
-
-
 def _forwarder_status(state: Path) -> dict[str, Any] | None:
     from edge.cli.client import forwarder_status
 
     return forwarder_status(state)
-
-
-def _quantity(text: str, kind: str) -> float:
-    from config.units import quantity
-
-    try:
-        return quantity(text, kind)
-    except ValueError as error:
-        raise typer.BadParameter(f"'{text}' is not {error}") from error
 
 
 def _volume_deadline(volume_m3: float) -> float:

@@ -47,5 +47,8 @@ def command_from(request: dict[str, Any], source: str) -> Command:
             )
         case Op.PRE_ACT_RESET:
             return Command(command_id, op, text(request, "dispenser"), source, reason=text(request, "reason", ""))
+        case Op.METER_REPLACED:
+            reads_m3, reason = number(request, "reads_m3"), text(request, "reason", "")
+            return Command(command_id, op, text(request, "dispenser"), source, value=reads_m3, reason=reason)
         case Op.CANCEL | Op.RESET | Op.START:
             return Command(command_id, op, text(request, "dispenser"), source)

@@ -157,6 +157,8 @@ async def test_the_outlet_is_run_from_the_command_line(station: Station) -> None
     assert code == exit_codes.REFUSED
     code, answer = await _ask(station, "reset", "RIVER")
     assert (code, answer["refusal"]["code"]) == (exit_codes.REFUSED, "not-tripped")
+    code, answer = await _ask(station, "meter-replaced", "RIVER", "--reads", "12.3 m3", "--reason", "worn")
+    assert (code, answer["refusal"]["code"]) == (exit_codes.REFUSED, "supply-goes-on")
     code, answer = await _ask(station, "why", "FV-201")
     assert (code, answer["causes"][0]["code"]) == (exit_codes.DONE, "regulating")
     code, answer = await _ask(station, "why", "FV-999")

@@ -65,6 +65,7 @@ def _ledger(folder: Path, kind: str) -> list[dict[str, Any]]:
         ({"op": "order", "dispenser": "x" * 201, "volume_m3": 1}, "at most 200 characters"),
         ({"op": "reset", "dispenser": 7}, "'dispenser' must be a text"),
         ({"op": "setpoint", "dispenser": "FILL-1"}, "'flow_m3h' must be a number"),
+        ({"op": "meter-replaced", "dispenser": "FILL-1"}, "'reads_m3' must be a number"),
         ({"op": "why"}, "'name' must be a text"),
         ({"op": "why", "name": "XV-9"}, "ask for XV-1, FILL-1, D-1, io, or for a signal such as D-1.open"),
         ({"op": "receipts", "limit": "all"}, "'limit' must be a number"),
