@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from config.model import FileModel, Percent, PositiveSeconds, Quantity, Seconds, SignalName
+from config.override import Bypassable
 from config.standard import Staleness
 
 
@@ -25,6 +26,7 @@ class FastGuard(FileModel):
     clear_time: Seconds = 600.0
     hysteresis: Percent = 10.0
     mark_cap: Seconds = 1800.0
+    bypass: Bypassable | None = None
 
 
 class BatchGuard(FileModel):
@@ -43,6 +45,7 @@ class BatchGuard(FileModel):
     expired_after: Annotated[float, Field(gt=2.5, le=24)] = 4.0
     results_to_clear: Annotated[int, Field(ge=1, le=24)] = 2
     hysteresis: Percent = 10.0
+    bypass: Bypassable | None = None
 
 
 Guard = Annotated[FastGuard | BatchGuard, Field(discriminator="kind")]

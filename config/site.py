@@ -15,6 +15,7 @@ from config.equipment import Pump, Valve
 from config.link import Link
 from config.measurement import Measurement
 from config.model import FileModel, PositiveSeconds, Seconds, SignalName, Tag
+from config.override import Overrides
 
 
 class SiteIdentity(FileModel):
@@ -82,4 +83,5 @@ class Site(FileModel):
     valves: dict[Tag, Valve] = {}
     pumps: dict[Tag, Pump] = {}
     dispensers: dict[Tag, Dispenser] = {}
+    overrides: Overrides = Overrides()
     uplink: Uplink | None = None

@@ -38,6 +38,8 @@ def alarm_conditions(work: Work) -> list[Condition]:
         if state.fault is not None or state.vote is not AGREED
         for cause in block.alarms(state)
     ]
+    conditions += [Condition(f"{one.target}.overridden", Priority.MEDIUM, one.cause) for one in work.overrides]
+    conditions += [Condition(f"{one.target}.bypassed", Priority.HIGH, one.cause) for one in work.bypasses.standing]
     conditions += [
         Condition(f"{device.tag}.offline", Priority.MEDIUM, state.offline)
         for device, state in zip(program.devices, found.devices, strict=True)

@@ -12,28 +12,49 @@ from control.work import Result, Work
 def arbitrate(work: Work) -> None:
     """The output of every actuator: valves first, then pumps, in the program's order."""
     program = work.program
-    outputs = list(program.safe)
+    outputs = _by_hand(work)
     for index, unit in enumerate(program.dispensers):
         result, forbids = work.results[index], work.permissions[index].run
         rank = Rank.SEQUENCE if isinstance(result, BatchResult) else Rank.REGULATE
         valve = program.valves[unit.valve]
         wanted = Demand(valve.tag, valve.output, valve_value(valve.position, result.opening), rank, result.cause)
-        outputs[unit.valve] = _under_protect(outputs[unit.valve], wanted, forbids)
+        outputs[unit.valve] = _under_protect(outputs[unit.valve], wanted, program.safe[unit.valve], forbids)
         if unit.slow_valve is not None and isinstance(result, BatchResult):
             slow = program.valves[unit.slow_valve]
             opening = 100.0 if result.slow else 0.0
             wanted = Demand(slow.tag, slow.output, valve_value(slow.position, opening), rank, result.cause)
-            outputs[unit.slow_valve] = _under_protect(outputs[unit.slow_valve], wanted, forbids)
+            safe = program.safe[unit.slow_valve]
+            outputs[unit.slow_valve] = _under_protect(outputs[unit.slow_valve], wanted, safe, forbids)
         if unit.pump is not None:
             place = len(program.valves) + unit.pump
-            outputs[place] = _under_protect(outputs[place], _pump_wanted(work, unit, unit.pump, rank, result), forbids)
+            running = _pump_wanted(work, unit, unit.pump, rank, result)
+            forbids = forbids or _against_closed(work, unit, outputs[place])
+            outputs[place] = _under_protect(outputs[place], running, program.safe[place], forbids)
     work.outputs = tuple(outputs)
 
 
-def _under_protect(safe: Demand, wanted: Demand, forbids: Cause | None) -> Demand:
+def _by_hand(work: Work) -> list[Demand]:
+    """What people force, and the safe position of every other actuator."""
+    outputs = list(work.program.safe)
+    for one in work.overrides:
+        if one.is_output:
+            safe = outputs[one.place]
+            outputs[one.place] = Demand(safe.tag, safe.signal, one.value, Rank.OVERRIDE, one.cause)
+    return outputs
+
+
+def _under_protect(standing: Demand, wanted: Demand, safe: Demand, forbids: Cause | None) -> Demand:
     if forbids is None:
-        return strongest([safe, wanted])
-    return strongest([safe, wanted, Demand(safe.tag, safe.signal, safe.value, Rank.PROTECT, forbids)])
+        return strongest([standing, wanted])
+    return strongest([standing, wanted, Demand(safe.tag, safe.signal, safe.value, Rank.PROTECT, forbids)])
+
+
+def _against_closed(work: Work, unit: DispenserUnit, standing: Demand) -> Cause | None:
+    """Why a pump that is forced on may not run: against a closed valve it would be damaged."""
+    forced_on = standing.rank is Rank.OVERRIDE and standing.value is True
+    if not forced_on or work.found.valves[unit.valve].position not in (Position.CLOSED, Position.UNKNOWN):
+        return None
+    return Cause(Code.VALVE_FIRST, standing.tag, (work.program.valves[unit.valve].tag,), standing.cause)
 
 
 def valve_value(position: int | None, opening: float) -> bool | float:

@@ -23,6 +23,20 @@ class Code(StrEnum):
     WRONG_MODE = "wrong-mode"
     FAULT_STANDS = "fault-stands"
 
+    # overrides and bypasses
+    OVERRIDDEN = "overridden"
+    NOT_OVERRIDDEN = "not-overridden"
+    NOTHING_TO_FORCE = "nothing-to-force"
+    VALUE_NOT_ALLOWED = "value-not-allowed"
+    ONLY_LOCAL = "only-local"
+    REASON_MISSING = "reason-missing"
+    DURATION_NOT_ALLOWED = "duration-not-allowed"
+    BYPASSED = "bypassed"
+    BYPASS_FORBIDDEN = "bypass-forbidden"
+    BYPASSED_ALREADY = "bypassed-already"
+    BYPASSED_TOO_OFTEN = "bypassed-too-often"
+    NOT_BYPASSED = "not-bypassed"
+
     # trips
     TRIPPED = "tripped"
     STATE_LOST = "state-lost"

@@ -19,6 +19,10 @@ class Op(StrEnum):
     QUOTA = "quota"
     PRE_ACT_RESET = "pre-act-reset"
     METER_REPLACED = "meter-replaced"
+    FORCE = "force"
+    RELEASE = "release"
+    BYPASS = "bypass"
+    END_BYPASS = "end-bypass"
 
 
 @dataclass(frozen=True, slots=True)

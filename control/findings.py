@@ -13,7 +13,7 @@ from control.valve import ValveState
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """In the order of the program's lists."""
+    """In the order of the program's lists. ``bypassed``: the names of the functions that are taken out."""
 
     guards: tuple[GuardState, ...]
     levels: tuple[LevelState, ...]
@@ -21,6 +21,7 @@ class Findings:
     pumps: tuple[PumpState, ...]
     devices: tuple[DeviceState, ...]
     follow: tuple[OutputState, ...]
+    bypassed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,19 @@ def _units(step: Step) -> Iterator[tuple[int, DispenserUnit]]:
     return enumerate(step.program.dispensers)
 
 
+def _bypassed(step: Step, name: str) -> bool:
+    """True when a person has taken a function out, before this scan or in it."""
+    standing = (*step.before.bypasses.standing, *step.after.bypasses.standing)
+    return any(one.target == name for one in standing) if standing else False
+
+
+def _by_hand(step: Step, unit: DispenserUnit) -> bool:
+    """True when a person forces the valve or the pump of a dispenser."""
+    valves = len(step.program.valves)
+    places = [unit.valve] + ([valves + unit.pump] if unit.pump is not None else [])
+    return any(step.after.outputs[place].rank is Rank.OVERRIDE for place in places)
+
+
 def _tripped_stays_shut(step: Step, before: Witness, after: Witness) -> Iterator[str]:
     for i, unit in _units(step):
         if step.after.trips[i].latched and step.opened(unit):
@@ -65,8 +78,9 @@ def _tripped_stays_shut(step: Step, before: Witness, after: Witness) -> Iterator
 def _unfit_stays_shut(step: Step, before: Witness, after: Witness) -> Iterator[str]:
     for _, unit in _units(step):
         for g in unit.guards:
-            if step.after.guards[g].verdict >= Verdict.UNKNOWN and step.opened(unit):
-                yield f"{step.program.guards[g].name} is {step.after.guards[g].verdict.name} and water flows"
+            name, verdict = step.program.guards[g].name, step.after.guards[g].verdict
+            if verdict >= Verdict.UNKNOWN and not _bypassed(step, name) and step.opened(unit):
+                yield f"{name} is {verdict.name} and water flows"
 
 
 def _instant_stops_at_once(step: Step, before: Witness, after: Witness) -> Iterator[str]:
@@ -74,7 +88,7 @@ def _instant_stops_at_once(step: Step, before: Witness, after: Witness) -> Itera
         for g in unit.guards:
             guard = step.program.guards[g]
             number = number_in(step.reading(guard.signal))
-            if not isinstance(guard, FastGuard) or number is None:
+            if not isinstance(guard, FastGuard) or number is None or _bypassed(step, guard.name):
                 continue
             above = guard.instant_high is not None and number > guard.instant_high
             over = number == inf and guard.high is not None
@@ -87,7 +101,7 @@ def _beyond_for_its_delay_trips(step: Step, before: Witness, after: Witness) -> 
     for i, unit in _units(step):
         for g in unit.guards:
             guard, since = step.program.guards[g], after.beyond_since[g]
-            delay = guard.stop_delay if isinstance(guard, FastGuard) else inf
+            delay = guard.stop_delay if isinstance(guard, FastGuard) and not _bypassed(step, guard.name) else inf
             if since is not None and step.now.mono - since >= delay and not step.after.trips[i].latched:
                 yield f"{guard.name} was beyond its limit for {delay:g} s and {unit.tag} is not tripped"
 
@@ -98,6 +112,8 @@ def _result_beyond_trips(step: Step, before: Witness, after: Witness) -> Iterato
             guard = step.program.guards[g]
             if not isinstance(guard, BatchGuard) or after.result_time[g] == before.result_time[g]:
                 continue
+            if _bypassed(step, guard.name):
+                continue
             number = number_in(step.reading(guard.signal))
             if number is not None and is_beyond(guard, number, 0.0) and not step.after.trips[i].latched:
                 yield f"{guard.name}: a new result of {number:g} and {unit.tag} is not tripped"
@@ -107,7 +123,7 @@ def _unread_stops_within_its_limit(step: Step, before: Witness, after: Witness) 
     for _, unit in _units(step):
         for g in unit.guards:
             guard, since = step.program.guards[g], after.unread_since[g]
-            if not isinstance(guard, FastGuard) or since is None:
+            if not isinstance(guard, FastGuard) or since is None or _bypassed(step, guard.name):
                 continue
             marked = step.reading(guard.signal).reason in _MARKS
             limit = guard.stop_delay + (guard.mark_cap if marked else 0.0)
@@ -120,6 +136,8 @@ def _expired_result_stops(step: Step, before: Witness, after: Witness) -> Iterat
         for g in unit.guards:
             guard, at = step.program.guards[g], after.result_at[g]
             if not isinstance(guard, BatchGuard) or guard.staleness is not Staleness.FAIL_CLOSED:
+                continue
+            if _bypassed(step, guard.name):
                 continue
             too_old = at is None or step.now.mono - at > guard.expired_after * guard.interval
             if too_old and step.opened(unit):
@@ -220,11 +238,9 @@ def _forbidden_has_a_first_cause(step: Step, before: Witness, after: Witness) ->
 def _fills_only_an_order(step: Step, before: Witness, after: Witness) -> Iterator[str]:
     for i, unit in _units(step):
         state = step.after.dispensers[i]
-        if (
-            isinstance(state, BatchState)
-            and step.opened(unit)
-            and (state.order is None or state.phase not in DISPENSING)
-        ):
+        if not isinstance(state, BatchState) or _by_hand(step, unit):
+            continue
+        if step.opened(unit) and (state.order is None or state.phase not in DISPENSING):
             yield f"{unit.tag} lets water through in phase {state.phase}"
 
 
@@ -233,7 +249,7 @@ def _serves_only_a_setpoint(step: Step, before: Witness, after: Witness) -> Iter
         state, dispenser = step.after.dispensers[i], unit.dispenser
         if isinstance(state, ContinuousState) and not isinstance(dispenser, BatchDispenser):
             wanted = dispenser.wanted(state)
-            if wanted <= 0 and step.opened(unit):
+            if wanted <= 0 and step.opened(unit) and not _by_hand(step, unit):
                 yield f"{unit.tag} lets water through with a set-point of nil"
 
 
@@ -328,6 +344,25 @@ def _pump_not_against_closed(step: Step, before: Witness, after: Witness) -> Ite
             yield f"{step.program.pumps[unit.pump].tag} runs while its valve is {position}"
 
 
+def _by_hand_has_an_end(step: Step, before: Witness, after: Witness) -> Iterator[str]:
+    for override in step.after.overrides:
+        if (
+            not override.reason
+            or not step.now.mono < override.ends_at <= step.now.mono + step.program.overrides.longest
+        ):
+            yield f"{override.target} is forced until {override.ends_at:g}, because '{override.reason}'"
+
+
+def _bypass_only_where_allowed(step: Step, before: Witness, after: Witness) -> Iterator[str]:
+    targets = [one.target for one in step.after.bypasses.standing]
+    if len(set(targets)) != len(targets):
+        yield f"two bypasses on one function: {targets}"
+    for one in step.after.bypasses.standing:
+        rule = step.program.bypasses.get(one.target)
+        if rule is None or not step.now.mono < one.ends_at <= step.now.mono + rule.longest:
+            yield f"{one.target} is bypassed until {one.ends_at:g}"
+
+
 def _trip_is_recorded(step: Step, before: Witness, after: Witness) -> Iterator[str]:
     for i, unit in _units(step):
         latched = step.after.trips[i].latched and step.after.trips[i] is not step.before.trips[i]
@@ -407,12 +442,12 @@ INVARIANTS: Final[tuple[Invariant, ...]] = (
     ),
     Invariant(
         "fills-only-an-order",
-        "A batch dispenser opens only for an order, in a phase that dispenses.",
+        "A batch dispenser opens only for an order, in a phase that dispenses, or by hand.",
         _fills_only_an_order,
     ),
     Invariant(
         "serves-only-a-setpoint",
-        "A continuous dispenser opens only for a set-point above nil.",
+        "A continuous dispenser opens only for a set-point above nil, or by hand.",
         _serves_only_a_setpoint,
     ),
     Invariant("starts-proved-closed", "A fill starts only from a valve that is proved closed.", _starts_proved_closed),
@@ -438,6 +473,16 @@ INVARIANTS: Final[tuple[Invariant, ...]] = (
         "pump-not-against-closed",
         "A pump is not run against a closed valve, nor against one whose position is not known.",
         _pump_not_against_closed,
+    ),
+    Invariant(
+        "by-hand-has-an-end",
+        "What is forced by hand has a reason and ends within the longest time allowed.",
+        _by_hand_has_an_end,
+    ),
+    Invariant(
+        "bypass-only-where-allowed",
+        "A function is bypassed only where the site file allows it, once at a time, and not for longer.",
+        _bypass_only_where_allowed,
     ),
     Invariant("trip-is-recorded", "A trip is recorded in the scan that latches it.", _trip_is_recorded),
     Invariant("trip-is-alarmed", "A latched trip is an alarm as long as it stands.", _trip_is_alarmed),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
+from control import bypass, override
 from control.batch import BatchDispenser
 from control.cause import Cause, root, to_json
 from control.code import Code
@@ -16,7 +17,7 @@ from control.event import Event, Kind
 from control.fill import BatchState
 from control.guard import reset
 from control.meter_replacement import meter_replaced
-from control.protect import not_resettable, permit_anew
+from control.protect import not_resettable, permit_anew, tripping_cause
 from control.quota import Span
 from control.sequence import batch_inputs
 from control.trip import TripState
@@ -148,6 +149,50 @@ def _reset(work: Work, command: Command) -> Cause | None:
     return None
 
 
+def _force(work: Work, command: Command) -> Cause | None:
+    refusal = override.refusal(work.program.overrides, command)
+    if refusal is None:
+        work.overrides, events = override.force(work.overrides, work.program.overrides, command, work.now)
+        work.events += events
+    return refusal
+
+
+def _release(work: Work, command: Command) -> Cause | None:
+    released = override.release(work.overrides, command, work.now)
+    if isinstance(released, Cause):
+        return released
+    work.overrides, events = released
+    work.events += events
+    return None
+
+
+def _bypass(work: Work, command: Command) -> Cause | None:
+    refusal = bypass.refusal(work.program.bypasses, work.bypasses, command, work.now)
+    if refusal is None:
+        work.bypasses, event = bypass.begin(work.bypasses, command, work.now)
+        work.events.append(event)
+        _permit_all_anew(work)
+    return refusal
+
+
+def _end_bypass(work: Work, command: Command) -> Cause | None:
+    ended = bypass.end(work.bypasses, command, work.now)
+    if isinstance(ended, Cause):
+        return ended
+    work.bypasses, event = ended
+    work.events.append(event)
+    _permit_all_anew(work)
+    return None
+
+
+def _permit_all_anew(work: Work) -> None:
+    """What a function forbids is asked again, now that it was taken out or put back."""
+    work.found = replace(work.found, bypassed=bypass.names(work.bypasses))
+    for index, unit in enumerate(work.program.dispensers):
+        work.latch(index, tripping_cause(work.program, unit, work.found))
+        permit_anew(work, index)
+
+
 def _wrong_mode(work: Work, index: int, command: Command) -> Cause:
     unit = work.program.dispensers[index]
     mode = "batch" if isinstance(unit.dispenser, BatchDispenser) else "continuous"
@@ -163,5 +208,9 @@ _OBEY: Final[dict[Op, Callable[[Work, Command], Cause | None]]] = {
     Op.QUOTA: _quota,
     Op.PRE_ACT_RESET: _pre_act_reset,
     Op.METER_REPLACED: meter_replaced,
+    Op.FORCE: _force,
+    Op.RELEASE: _release,
+    Op.BYPASS: _bypass,
+    Op.END_BYPASS: _end_bypass,
 }
 """What obeys each command: it returns why it refuses, or ``None`` when it has done what was asked."""

@@ -8,11 +8,13 @@ from typing import Literal
 
 from control.arbitration import Demand
 from control.batch import BatchDispenser
+from control.bypass import BypassRule
 from control.continuous import ContinuousDispenser
 from control.device import Device
 from control.guard import Guard
 from control.level import SupplyLevel
 from control.measurement import Conditioned
+from control.override import OverrideRules
 from control.pump import Pump
 from control.valve import Valve
 
@@ -53,3 +55,6 @@ class Program:
     dispensers: tuple[DispenserUnit, ...]
     dispenser_index: dict[str, int]
     safe: tuple[Demand, ...]
+    overrides: OverrideRules
+    bypasses: dict[str, BypassRule]
+    guard_index: dict[str, int]

@@ -10,7 +10,7 @@ from control.arbitration import Demand
 from control.cause import Cause
 from control.code import Code
 from control.findings import Findings, Permission
-from control.guard import Verdict
+from control.guard import GuardState, Verdict, reset
 from control.instant import Instant
 from control.level import LevelState
 from control.program import DispenserUnit, Program
@@ -33,22 +33,25 @@ TRIPPING_FAULTS = frozenset(
 def protect(work: Work) -> None:
     """Latches what trips now, and says of every dispenser what it may do."""
     for index, unit in enumerate(work.program.dispensers):
-        work.latch(index, tripping_cause(unit, work.found))
-        work.permissions.append(permission(unit, work.found.levels[index], work.trips[index], work.found))
+        work.latch(index, tripping_cause(work.program, unit, work.found))
+        work.permissions.append(permission(work.program, unit, work.found.levels[index], work.trips[index], work.found))
 
 
 def permit_anew(work: Work, index: int) -> None:
     """Says again what a dispenser may do, after its trip was reset or latched in this scan."""
     unit = work.program.dispensers[index]
-    work.permissions[index] = permission(unit, work.found.levels[index], work.trips[index], work.found)
+    work.permissions[index] = permission(work.program, unit, work.found.levels[index], work.trips[index], work.found)
 
 
 def find(
     program: Program, before: Findings, demanded: tuple[Demand, ...], image: tuple[Sample, ...], now: Instant
 ) -> Findings:
     """Steps every guard, level and piece of equipment; ``demanded`` are the outputs of the scan before."""
+    guards = tuple(guard.step(s, image, now) for guard, s in zip(program.guards, before.guards, strict=True))
+    if before.bypassed:
+        guards = _unlatched_while_bypassed(program, guards, before.bypassed, now)
     return Findings(
-        guards=tuple(guard.step(s, image, now) for guard, s in zip(program.guards, before.guards, strict=True)),
+        guards=guards,
         levels=tuple(
             unit.level.step(s, image, now) if unit.level is not None else s
             for unit, s in zip(program.dispensers, before.levels, strict=True)
@@ -60,6 +63,17 @@ def find(
             output.step(s, demand, program.signal_names[demand.signal], image[demand.signal], now)
             for s, demand in zip(before.follow, demanded, strict=True)
         ),
+        bypassed=before.bypassed,
+    )
+
+
+def _unlatched_while_bypassed(
+    program: Program, guards: tuple[GuardState, ...], bypassed: frozenset[str], now: Instant
+) -> tuple[GuardState, ...]:
+    """A breach that came and went while its guard was out is not to trip when the bypass ends."""
+    return tuple(
+        reset(state) if guard.name in bypassed and state.breached and guard.not_clear(state, now) is None else state
+        for guard, state in zip(program.guards, guards, strict=True)
     )
 
 
@@ -73,20 +87,24 @@ def faults(unit: DispenserUnit, found: Findings) -> list[Cause]:
     return [fault for fault in present if fault is not None]
 
 
-def tripping_cause(unit: DispenserUnit, found: Findings) -> Cause | None:
+def tripping_cause(program: Program, unit: DispenserUnit, found: Findings) -> Cause | None:
     """What latches a trip now: a breach first, then a fault of equipment."""
     for g in unit.guards:
-        if found.guards[g].verdict is Verdict.BREACH:
+        if found.guards[g].verdict is Verdict.BREACH and program.guards[g].name not in found.bypassed:
             return found.guards[g].cause
     return next((fault for fault in faults(unit, found) if fault.code in TRIPPING_FAULTS), None)
 
 
-def permission(unit: DispenserUnit, level: LevelState, trip: TripState, found: Findings) -> Permission:
+def permission(
+    program: Program, unit: DispenserUnit, level: LevelState, trip: TripState, found: Findings
+) -> Permission:
     """What a dispenser may do, with the weightiest cause of what it may not."""
     run: Cause | None = trip.cause
     hold: Cause | None = None
     for g in unit.guards:
         guard = found.guards[g]
+        if guard.verdict >= Verdict.HOLD and program.guards[g].name in found.bypassed:
+            continue
         if guard.verdict >= Verdict.UNKNOWN:
             run = run or guard.cause
         elif guard.verdict is Verdict.HOLD:

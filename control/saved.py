@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from config.errors import StoreError
-from control import continuous, fill, guard
+from control import bypass, continuous, fill, guard, override
 from control.cause import Cause, from_json, to_json
 from control.code import Code
 from control.continuous import ContinuousState
@@ -48,6 +48,8 @@ def to_saved(program: Program, state: ScanState, now: Instant) -> dict[str, Any]
             unit.tag: _saved_dispenser(dispenser)
             for unit, dispenser in zip(program.dispensers, state.dispensers, strict=True)
         },
+        "overrides": override.to_saved(state.overrides, now),
+        "bypasses": bypass.to_saved(state.bypasses, now),
     }
 
 
@@ -74,9 +76,13 @@ def restored(program: Program, saved: dict[str, Any], now: Instant) -> ScanState
             _restored_dispenser(unit.tag, fresh, saved["dispensers"].get(unit.tag))
             for unit, fresh in zip(program.dispensers, state.dispensers, strict=True)
         )
+        overrides = override.from_saved(saved["overrides"], program.overrides, now) if "overrides" in saved else ()
+        bypasses = (
+            bypass.from_saved(saved["bypasses"], program.bypasses, now) if "bypasses" in saved else state.bypasses
+        )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"the saved state cannot be read: {error!r}") from error
-    return replace(state, guards=guards, trips=trips, dispensers=dispensers)
+    return replace(state, guards=guards, trips=trips, dispensers=dispensers, overrides=overrides, bypasses=bypasses)
 
 
 def _saved_dispenser(state: DispenserState) -> dict[str, Any]:

@@ -4,10 +4,10 @@
 bit. The controller calls it on a fixed period and at once when a critical reading arrives.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from config.sample import Sample
-from control import alarm
+from control import alarm, bypass, override
 from control.alarming import alarm_conditions
 from control.arbitrate import arbitrate
 from control.command import Answer, Command
@@ -15,6 +15,7 @@ from control.condition import condition
 from control.event import Event
 from control.instant import Instant
 from control.obey import obey
+from control.override import forced
 from control.program import Program
 from control.protect import find, protect
 from control.sequence import dispense
@@ -36,15 +37,29 @@ def scan(
     program: Program, state: ScanState, image: tuple[Sample, ...], commands: tuple[Command, ...], now: Instant
 ) -> ScanResult:
     """One scan. No reading and no command makes it raise; a raise is a programming error."""
+    state, ended = expired(state, now)
+    image = forced(image, state.overrides, now)
     conditioned, image = condition(program, state.conditioned, image, now)  # 1 condition
+    image = forced(image, state.overrides, now)
     found = find(program, findings(state), state.outputs, image, now)  # 2 protect
-    work = Work(program, state, conditioned, image, now, found, list(state.trips), list(state.dispensers))
+    trips, dispensers = list(state.trips), list(state.dispensers)
+    work = Work(program, state, conditioned, image, now, found, trips, dispensers, state.overrides, state.bypasses)
+    work.events += ended
     protect(work)
     answers = tuple(obey(work, command) for command in commands)
     dispense(work)  # 3 sequence, 4 regulate
     arbitrate(work)  # 5 arbitrate
     alarms, alarm_events = alarm.step(state.alarms, alarm_conditions(work), now)
     return ScanResult(_after(work, alarms), image, (*work.events, *alarm_events), answers)
+
+
+def expired(state: ScanState, now: Instant) -> tuple[ScanState, tuple[Event, ...]]:
+    """The state without the overrides and bypasses whose time is over; the same state when all of them stand."""
+    overrides, released = override.expire(state.overrides, now)
+    bypasses, restored = bypass.expire(state.bypasses, now)
+    if overrides is state.overrides and bypasses is state.bypasses:
+        return state, ()
+    return replace(state, overrides=overrides, bypasses=bypasses), (*released, *restored)
 
 
 def _after(work: Work, alarms: tuple[alarm.Alarm, ...]) -> ScanState:
@@ -68,5 +83,7 @@ def _after(work: Work, alarms: tuple[alarm.Alarm, ...]) -> ScanState:
         follow=found.follow,
         dispensers=tuple(work.dispensers),
         alarms=alarms,
+        overrides=work.overrides,
+        bypasses=work.bypasses,
         outputs=outputs,
     )

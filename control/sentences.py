@@ -72,6 +72,55 @@ SENTENCES: Final[dict[Code, tuple[str, str]]] = {
         "{s} cannot be reset while its cause stands",
         "原因未消除，{s} 不能复位",
     ),
+    # overrides and bypasses
+    Code.OVERRIDDEN: (
+        "{s} is forced to {0} by {1}: {2}",
+        "{s} 由 {1} 强制为 {0}：{2}",
+    ),
+    Code.NOT_OVERRIDDEN: (
+        "{s} is not forced",
+        "{s} 没有被强制",
+    ),
+    Code.NOTHING_TO_FORCE: (
+        "'{s}' is no output or signal of this site that may be forced",
+        "“{s}”不是本站允许强制的输出或信号",
+    ),
+    Code.VALUE_NOT_ALLOWED: (
+        "{s}: {0} is not allowed; {1} is",
+        "{s}：不允许 {0}；允许 {1}",
+    ),
+    Code.ONLY_LOCAL: (
+        "{s}: only a person on site may do this",
+        "{s}：只能由现场人员操作",
+    ),
+    Code.REASON_MISSING: (
+        "{s}: a reason is needed, in words",
+        "{s}：必须写明理由",
+    ),
+    Code.DURATION_NOT_ALLOWED: (
+        "{s}: a time of {0} is not allowed; above nil and up to {1} is",
+        "{s}：不允许的时长 {0}；应大于零且不超过 {1}",
+    ),
+    Code.BYPASSED: (
+        "{s} is bypassed by {0}: {1}",
+        "{s} 由 {0} 旁路：{1}",
+    ),
+    Code.BYPASS_FORBIDDEN: (
+        "{s} may not be bypassed; the site file gives it no 'bypass'",
+        "{s} 不允许旁路；站点文件没有为其设置 bypass",
+    ),
+    Code.BYPASSED_ALREADY: (
+        "{s} is bypassed already; one bypass must end before another begins",
+        "{s} 已处于旁路；须先结束当前旁路",
+    ),
+    Code.BYPASSED_TOO_OFTEN: (
+        "{s} has been bypassed {0} times within a day, which is as often as the site file allows",
+        "{s} 一天内已旁路 {0} 次，达到站点文件允许的次数",
+    ),
+    Code.NOT_BYPASSED: (
+        "{s} is not bypassed",
+        "{s} 没有被旁路",
+    ),
     # trips
     Code.TRIPPED: (
         "{s} is tripped since {0}; it needs a reset by a person",

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from control import bypass
 from control.alarm import Alarm
 from control.arbitration import Demand
 from control.batch import BatchDispenser
+from control.bypass import NO_BYPASS, BypassState
 from control.continuous import ContinuousState
 from control.device import DeviceState
 from control.fill import BatchState
@@ -13,6 +15,7 @@ from control.guard import GuardState
 from control.level import LevelState
 from control.measurement import UNREAD, ConditionedState
 from control.output import OutputState
+from control.override import Override
 from control.program import Program
 from control.pump import PumpState
 from control.trip import TripState
@@ -35,12 +38,15 @@ class ScanState:
     follow: tuple[OutputState, ...]
     dispensers: tuple[DispenserState, ...]
     alarms: tuple[Alarm, ...]
+    overrides: tuple[Override, ...]
+    bypasses: BypassState
     outputs: tuple[Demand, ...]
 
 
 def findings(state: ScanState) -> Findings:
     """The part of the state that phase 2 steps."""
-    return Findings(state.guards, state.levels, state.valves, state.pumps, state.devices, state.follow)
+    bypassed = bypass.names(state.bypasses)
+    return Findings(state.guards, state.levels, state.valves, state.pumps, state.devices, state.follow, bypassed)
 
 
 def initial_state(program: Program) -> ScanState:
@@ -59,5 +65,7 @@ def initial_state(program: Program) -> ScanState:
             for unit in program.dispensers
         ),
         alarms=(),
+        overrides=(),
+        bypasses=NO_BYPASS,
         outputs=program.safe,
     )

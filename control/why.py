@@ -49,7 +49,7 @@ def _value_text(value: object, *, valve: bool) -> str:
 
 def _dispenser(program: Program, state: ScanState, index: int) -> Answer:
     unit, dispenser = program.dispensers[index], state.dispensers[index]
-    may = permission(unit, state.levels[index], state.trips[index], findings(state))
+    may = permission(program, unit, state.levels[index], state.trips[index], findings(state))
     text = str(dispenser.phase).replace("-", " ")
     if may.run is not None:
         return Answer(unit.tag, f"{text}; may not run", tuple(chain(may.run)))

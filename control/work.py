@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from config.sample import Sample
 from control.arbitration import Demand
 from control.batch import BatchResult
+from control.bypass import BypassState
 from control.cause import Cause, to_json
 from control.continuous import ContinuousResult
 from control.event import Event, Kind
 from control.findings import Findings, Permission
 from control.instant import Instant
 from control.measurement import ConditionedState
+from control.override import Override
 from control.program import Program
 from control.state import DispenserState, ScanState
 from control.trip import TripState, latch
@@ -34,6 +36,8 @@ class Work:
     found: Findings
     trips: list[TripState]
     dispensers: list[DispenserState]
+    overrides: tuple[Override, ...]
+    bypasses: BypassState
     permissions: list[Permission] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     outputs: tuple[Demand, ...] = ()

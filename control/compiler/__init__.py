@@ -9,6 +9,7 @@ from control.compiler.dispensers import compile_dispenser
 from control.compiler.equipment import compile_pumps, compile_valves, safe_demands
 from control.compiler.guards import compile_guards
 from control.compiler.measurements import compile_conditioned
+from control.compiler.overrides import compile_bypasses, compile_overrides
 from control.guard import Guard
 from control.program import DispenserUnit, Program
 
@@ -27,6 +28,7 @@ def compile_site(loaded: LoadedSite) -> Program:
         guards += own
         places = tuple(range(first, len(guards)))
         units.append(compile_dispenser(tag, settings, places, tuple(own), valves, pumps, table, zone, version))
+    safe = safe_demands(valves, pumps)
     return Program(
         signal_names=tuple(signal.name for signal in table.signals),
         units=tuple(signal.unit for signal in table.signals),
@@ -38,5 +40,8 @@ def compile_site(loaded: LoadedSite) -> Program:
         devices=compile_devices(table),
         dispensers=tuple(units),
         dispenser_index={unit.tag: i for i, unit in enumerate(units)},
-        safe=safe_demands(valves, pumps),
+        safe=safe,
+        overrides=compile_overrides(loaded, safe),
+        bypasses=compile_bypasses(loaded),
+        guard_index={guard.name: i for i, guard in enumerate(guards)},
     )

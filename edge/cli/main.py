@@ -19,6 +19,7 @@ from edge.cli.decode import decode
 from edge.cli.identify import identify
 from edge.cli.meter_replaced import meter_replaced
 from edge.cli.options import DEFAULT_STATE, Json, State, TakesNegatives
+from edge.cli.override import bypass, end_bypass, force, overrides, release
 from edge.cli.printed import print_json, remark, say
 from edge.cli.profile import profile_app
 from edge.cli.read import read
@@ -41,6 +42,11 @@ app.command()(identify)
 app.command(cls=TakesNegatives)(write)
 app.command()(action)
 app.command("meter-replaced")(meter_replaced)
+app.command(cls=TakesNegatives)(force)
+app.command()(release)
+app.command()(bypass)
+app.command("end-bypass")(end_bypass)
+app.command()(overrides)
 
 Site = Annotated[Path, typer.Argument(help="the site file (YAML)", show_default=False)]
 

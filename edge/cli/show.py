@@ -14,6 +14,7 @@ from config.load import LoadedSite
 from config.signals import wire_place
 from config.units import CANONICAL
 from edge.cli.link_tables import links_view
+from edge.cli.override import overrides_table
 from edge.cli.screen import console
 
 FULL_BUS: Final = 0.8
@@ -133,6 +134,9 @@ def status_view(answer: dict[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [_head(answer)]
     if answer["alarms"]:
         parts.append(_alarms(answer["alarms"]))
+    if answer["overrides"]:
+        standing = overrides_table(answer["overrides"])
+        parts.append(Panel(standing, title="by hand", title_align="left", border_style="yellow", expand=False))
     parts += [_dispenser(tag, dispenser, answer) for tag, dispenser in answer["dispensers"].items()]
     parts.append(links_view(answer["links"]))
     parts.append(_foot(answer))

@@ -1,15 +1,22 @@
 """Requests that are commands: what each must say, and the command that the scan is given."""
 
+import math
 import uuid
 from typing import Any, Final
 
+from config.sample import Value
+from config.units import kind_of, quantity
 from control.command import Command, Op
-from edge.arguments import number, text
+from control.override import Forceable
+from control.program import Program
+from edge.arguments import BadRequest, number, text
 
 OPS: Final = frozenset(Op)
+_BOOLS: Final = {"on": True, "open": True, "true": True, "off": False, "closed": False, "close": False, "false": False}
+_ENDS: Final = {"open": 100.0, "closed": 0.0, "close": 0.0}
 
 
-def command_from(request: dict[str, Any], source: str) -> Command:
+def command_from(request: dict[str, Any], source: str, program: Program) -> Command:
     """The command of a request whose ``op`` is one of ``OPS``. Raises ``BadRequest`` on what is missing or no number.
 
     A dispenser's commands name it as ``dispenser``; every other names its ``target``.
@@ -52,3 +59,39 @@ def command_from(request: dict[str, Any], source: str) -> Command:
             return Command(command_id, op, text(request, "dispenser"), source, value=reads_m3, reason=reason)
         case Op.CANCEL | Op.RESET | Op.START:
             return Command(command_id, op, text(request, "dispenser"), source)
+        case Op.FORCE | Op.BYPASS:
+            return Command(
+                id=command_id,
+                op=op,
+                target=text(request, "target"),
+                source=source,
+                value=_forced(request, program) if op is Op.FORCE else None,
+                duration_s=number(request, "duration_s"),
+                reason=text(request, "reason"),
+            )
+        case Op.RELEASE | Op.END_BYPASS:
+            return Command(command_id, op, text(request, "target"), source)
+
+
+def _forced(request: dict[str, Any], program: Program) -> Value:
+    """The value to force, as what it is forced on has it; words and quantities are read, what does not fit is left."""
+    value, found = request.get("value"), program.overrides.forceable.get(text(request, "target"))
+    if isinstance(value, bool) or (isinstance(value, int | float) and math.isfinite(value)):
+        return value
+    if not isinstance(value, str):
+        raise BadRequest("'value' must be a word, a number with its unit, or true or false")
+    if found is None or found.kind == "text":
+        return text(request, "value")
+    if found.kind == "bool":
+        return _BOOLS.get(value.strip().lower(), value)
+    return _number(value, found, program)
+
+
+def _number(value: str, found: Forceable, program: Program) -> Value:
+    if found.is_output and value.strip().lower() in _ENDS:
+        return _ENDS[value.strip().lower()]
+    kind = kind_of("%" if found.is_output else program.units[found.place])
+    try:
+        return quantity(value, kind)
+    except ValueError as error:
+        raise BadRequest(f"'{value}' is not {error}") from error

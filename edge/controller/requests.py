@@ -11,11 +11,13 @@ from config.profile import OpcUaSignal
 from config.sample import Quality, Reason, Value, hj212_flag
 from config.signals import Signal, SignalTable, digits
 from control.batch import BatchDispenser
+from control.bypass import Bypass
 from control.cause import chain, sentence, to_json
 from control.continuous import ContinuousDispenser, ContinuousState
 from control.facts import fact_names, facts
 from control.fill import BatchState
 from control.guard import FastGuard
+from control.override import Override
 from control.quota import Quota, QuotaState, Span
 from control.why import to_json as why_json
 from control.why import why
@@ -81,6 +83,8 @@ class Requests:
                     return {"ok": True, **self._image()}
                 case "orders":
                     return {"ok": True, "orders": self._orders()}
+                case "overrides":
+                    return {"ok": True, "overrides": self._overrides()}
                 case "alarms":
                     return {"ok": True, "alarms": self._alarms()}
                 case "why":
@@ -108,7 +112,7 @@ class Requests:
         source = text(request, "source", "")
         if not (source.startswith("platform:") and self._is_forwarder(user)):
             source = f"local:{user}"
-        command = command_from(request, source)
+        command = command_from(request, source, self._controller.program)
         answer = await self._controller.ask(command)
         if answer.refusal is None:
             return {"ok": True, "accepted": True, "command_id": command.id, "order_id": command.order_id}
@@ -139,10 +143,28 @@ class Requests:
                 for pump, state in zip(controller.program.pumps, controller.state.pumps, strict=True)
             },
             "alarms": self._alarms(),
+            "overrides": self._overrides(),
             "scan": {"period_ms": site.scan.period * 1000, **controller.timing.figures()},
             "store": controller.store.status().to_json(),
             "uplink": {"broker": site.uplink.broker, "node": site.uplink.node} if site.uplink else None,
         }
+
+    def _overrides(self) -> list[dict[str, Any]]:
+        """What people force and what they have taken out, with the time left."""
+        state, now = self._controller.state, self._controller.now()
+        standing: list[Override | Bypass] = [*state.overrides, *state.bypasses.standing]
+        return [
+            {
+                "target": one.target,
+                "kind": "override" if isinstance(one, Override) else "bypass",
+                "value": one.value if isinstance(one, Override) else None,
+                "by": one.by,
+                "reason": one.reason,
+                "since_utc": one.since_utc,
+                "left_s": round(max(one.ends_at - now.mono, 0.0), 1),
+            }
+            for one in standing
+        ]
 
     def _link(self, name: str) -> dict[str, Any]:
         status = next(driver.status() for driver in self._controller.drivers if driver.name == name)

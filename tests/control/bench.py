@@ -37,6 +37,7 @@ class Bench:
     program: Program = field(init=False)
     state: ScanState = field(init=False)
     image: list[Sample] = field(init=False)
+    conditioned: tuple[Sample, ...] = ()
     events: list[Event] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     _command_count: int = 0
@@ -49,6 +50,10 @@ class Bench:
     @property
     def now(self) -> Instant:
         return Instant(self.mono, self.utc_offset + self.mono)
+
+    def shown(self, name: str) -> Sample:
+        """A signal as the scan made it."""
+        return self.conditioned[self.program.signal_names.index(name)]
 
     def output(self, tag: str) -> Value:
         return next(demand.value for demand in self.state.outputs if demand.tag == tag)
@@ -75,7 +80,7 @@ class Bench:
         self.plant()
         self.refresh()
         result = scan(self.program, self.state, tuple(self.image), commands, self.now)
-        self.state = result.state
+        self.state, self.conditioned = result.state, result.image
         self.events.extend(result.events)
         self.answers.extend(result.answers)
 
