@@ -14,11 +14,11 @@ from config.model import (
     PositiveSeconds,
     PositiveVolumeM3,
     Quantity,
-    Seconds,
     SignalName,
     Tag,
     VolumeM3,
 )
+from config.pid import Pid
 
 
 class Meter(FileModel):
@@ -109,14 +109,6 @@ class BatchDispenser(_Dispenser):
     settle: PositiveSeconds = 2.0
     order_timeout: PositiveSeconds = 3600.0
     arm: Arm | None = None
-
-
-class Pid(FileModel):
-    """PID settings in the ISA standard form. ``gain`` in percent opening per m3/h, or per bar."""
-
-    gain: Annotated[float, Field(gt=0)]
-    integral_time: PositiveSeconds
-    derivative_time: Seconds = 0.0
 
 
 class ContinuousDispenser(_Dispenser):

@@ -1,4 +1,4 @@
-"""The valves and pumps of a site file, with the signals that command them and that tell where they are."""
+"""The valves, pumps and analog outputs of a site file, with the signals that command them and tell where they are."""
 
 from typing import Annotated, Literal
 
@@ -36,3 +36,13 @@ class Pump(FileModel):
     run_command: SignalName
     running: SignalName
     start_timeout: PositiveSeconds = 5.0
+
+
+class AnalogOutput(FileModel):
+    """A demand in percent for a device that follows it by itself: the speed of a dosing pump, a damper.
+
+    ``safe`` is what it is given when nobody demands anything, and when the controller ends.
+    """
+
+    command: SignalName
+    safe: Percent = 0.0

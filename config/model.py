@@ -55,6 +55,7 @@ VolumeM3 = Annotated[float, _of("volume", minimum=0)]
 PositiveVolumeM3 = Annotated[float, _of("volume", above=0)]
 Metres = Annotated[float, _of("length")]
 Percent = Annotated[float, _of("ratio", minimum=0, maximum=100)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 """A name that may stand in a signal name, an MQTT topic and a file name."""

@@ -11,8 +11,9 @@ from pydantic import Field, StringConstraints
 
 from config.device import Device
 from config.dispenser import Dispenser
-from config.equipment import Pump, Valve
+from config.equipment import AnalogOutput, Pump, Valve
 from config.link import Link
+from config.loop import Loop
 from config.measurement import Measurement
 from config.model import FileModel, PositiveSeconds, Seconds, SignalName, Tag
 from config.override import Overrides
@@ -82,6 +83,8 @@ class Site(FileModel):
     measurements: dict[SignalName, Measurement] = {}
     valves: dict[Tag, Valve] = {}
     pumps: dict[Tag, Pump] = {}
+    analog_outputs: dict[Tag, AnalogOutput] = {}
     dispensers: dict[Tag, Dispenser] = {}
+    loops: dict[Tag, Loop] = {}
     overrides: Overrides = Overrides()
     uplink: Uplink | None = None

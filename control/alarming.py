@@ -41,6 +41,11 @@ def alarm_conditions(work: Work) -> list[Condition]:
     conditions += [Condition(f"{one.target}.overridden", Priority.MEDIUM, one.cause) for one in work.overrides]
     conditions += [Condition(f"{one.target}.bypassed", Priority.HIGH, one.cause) for one in work.bypasses.standing]
     conditions += [
+        Condition(f"{unit.loop.tag}.{loop.limited.code}", Priority.MEDIUM, loop.limited)
+        for unit, loop in zip(program.loops, work.loops, strict=True)
+        if loop.limited is not None and loop.bad_since is not None
+    ]
+    conditions += [
         Condition(f"{device.tag}.offline", Priority.MEDIUM, state.offline)
         for device, state in zip(program.devices, found.devices, strict=True)
         if state.offline is not None

@@ -5,14 +5,16 @@ from control.batch import BatchResult
 from control.cause import Cause
 from control.code import Code
 from control.program import DispenserUnit
+from control.regulate import loop_demands
 from control.valve import Position
 from control.work import Result, Work
 
 
 def arbitrate(work: Work) -> None:
-    """The output of every actuator: valves first, then pumps, in the program's order."""
+    """The output of every actuator, in the order of ``program.safe``."""
     program = work.program
     outputs = _by_hand(work)
+    loop_demands(work, outputs)
     for index, unit in enumerate(program.dispensers):
         result, forbids = work.results[index], work.permissions[index].run
         rank = Rank.SEQUENCE if isinstance(result, BatchResult) else Rank.REGULATE

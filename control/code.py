@@ -137,12 +137,39 @@ class Code(StrEnum):
     FILLING = "filling"
     CLOSING = "closing"
 
-    # continuous dispensers and loops
+    # continuous dispensers
     REGULATING = "regulating"
     SETPOINT_NIL = "setpoint-nil"
     ALLOCATED = "allocated"
     NOTHING_ALLOCATED = "nothing-allocated"
     PRESSURE_UNKNOWN = "pressure-unknown"
+
+    # loops
+    NO_SUCH_LOOP = "no-such-loop"
+    LOOP_NO_SUCH_MODE = "loop-no-such-mode"
+    LOOP_NO_REMOTE = "loop-no-remote"
+    LOOP_IN_CASCADE = "loop-in-cascade"
+    LOOP_NOT_MANUAL = "loop-not-manual"
+    LOOP_VALUE_NOT_ALLOWED = "loop-value-not-allowed"
+    LOOP_BEGINS = "loop-begins"
+    LOOP_BY_HAND = "loop-by-hand"
+    LOOP_HOLDS = "loop-holds"
+    LOOP_FOLLOWS = "loop-follows"
+    LOOP_STOPPED = "loop-stopped"
+    LOOP_TAKEN = "loop-taken"
+    LOOP_BLIND = "loop-blind"
+    LOOP_NO_FLOW = "loop-no-flow"
+    LOOP_AT_LIMIT = "loop-at-limit"
+    LOOP_INNER_HELD = "loop-inner-held"
+    LOOP_REMOTE_UNKNOWN = "loop-remote-unknown"
+    LOOP_TUNES = "loop-tunes"
+    TUNE_NOT_ALLOWED = "tune-not-allowed"
+    TUNE_NOT_FREE = "tune-not-free"
+    TUNE_NO_ROOM = "tune-no-room"
+    TUNE_LEFT_BAND = "tune-left-band"
+    TUNE_TIMEOUT = "tune-timeout"
+    TUNE_ASYMMETRIC = "tune-asymmetric"
+    TUNE_TOO_SMALL = "tune-too-small"
 
     # devices and outputs
     DEVICE_OFFLINE = "device-offline"

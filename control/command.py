@@ -23,6 +23,10 @@ class Op(StrEnum):
     RELEASE = "release"
     BYPASS = "bypass"
     END_BYPASS = "end-bypass"
+    MODE = "mode"
+    LOOP_SETPOINT = "loop-setpoint"
+    LOOP_OUTPUT = "loop-output"
+    TUNE = "tune"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,7 @@ class Command:
     set-point of flow; a set-point of pressure is a ``value`` in bar. A quota names its span (``daily``, ``yearly``) as
     ``value`` and its limit as ``volume_m3``, below nil for that of the site file; the ``value`` of a new meter is what
     it reads in m3. What else a command says stands in ``value``, in the unit of what it is about; ``duration_s`` is for
-    how long it holds, ``reason`` is why, in a person's words.
+    how long it holds, ``count`` how many times, ``reason`` is why, in a person's words.
     """
 
     id: str
@@ -51,6 +55,7 @@ class Command:
     flow_m3h: float = 0.0
     value: Value = None
     duration_s: float = 0.0
+    count: int = 0
     reason: str = ""
 
     @property
@@ -74,6 +79,7 @@ _ARGUMENTS = (
     "flow_m3h",
     "value",
     "duration_s",
+    "count",
     "reason",
 )
 

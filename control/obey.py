@@ -16,6 +16,9 @@ from control.continuous import ContinuousDispenser, ContinuousState
 from control.event import Event, Kind
 from control.fill import BatchState
 from control.guard import reset
+from control.loop import Loop
+from control.loop_command import begin_tune, choose_mode, choose_output, choose_setpoint
+from control.loop_state import LoopState
 from control.meter_replacement import meter_replaced
 from control.protect import not_resettable, permit_anew, tripping_cause
 from control.quota import Span
@@ -193,6 +196,35 @@ def _permit_all_anew(work: Work) -> None:
         permit_anew(work, index)
 
 
+def _of_loop(
+    work: Work, command: Command, ask: Callable[[Loop, LoopState, Command], LoopState | Cause]
+) -> Cause | None:
+    index = work.program.loop_index.get(command.target)
+    if index is None:
+        return Cause(Code.NO_SUCH_LOOP, command.target)
+    done = ask(work.program.loops[index].loop, work.loops[index], command)
+    if isinstance(done, Cause):
+        return done
+    work.loops[index] = done
+    return None
+
+
+def _mode(work: Work, command: Command) -> Cause | None:
+    return _of_loop(work, command, choose_mode)
+
+
+def _loop_setpoint(work: Work, command: Command) -> Cause | None:
+    return _of_loop(work, command, choose_setpoint)
+
+
+def _loop_output(work: Work, command: Command) -> Cause | None:
+    return _of_loop(work, command, choose_output)
+
+
+def _tune(work: Work, command: Command) -> Cause | None:
+    return _of_loop(work, command, lambda loop, state, asked: begin_tune(loop, state, work.image, asked, work.now))
+
+
 def _wrong_mode(work: Work, index: int, command: Command) -> Cause:
     unit = work.program.dispensers[index]
     mode = "batch" if isinstance(unit.dispenser, BatchDispenser) else "continuous"
@@ -212,5 +244,9 @@ _OBEY: Final[dict[Op, Callable[[Work, Command], Cause | None]]] = {
     Op.RELEASE: _release,
     Op.BYPASS: _bypass,
     Op.END_BYPASS: _end_bypass,
+    Op.MODE: _mode,
+    Op.LOOP_SETPOINT: _loop_setpoint,
+    Op.LOOP_OUTPUT: _loop_output,
+    Op.TUNE: _tune,
 }
 """What obeys each command: it returns why it refuses, or ``None`` when it has done what was asked."""

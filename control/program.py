@@ -13,9 +13,11 @@ from control.continuous import ContinuousDispenser
 from control.device import Device
 from control.guard import Guard
 from control.level import SupplyLevel
+from control.loop import Loop
 from control.measurement import Conditioned
 from control.override import OverrideRules
 from control.pump import Pump
+from control.split_range import LoopOutput
 from control.valve import Valve
 
 
@@ -37,11 +39,26 @@ class DispenserUnit:
 
 
 @dataclass(frozen=True, slots=True)
+class LoopUnit:
+    """A loop with what it moves, and the places in the program of the loops before and behind it in a cascade.
+
+    ``dispenser``: the one that it stops with.
+    """
+
+    loop: Loop
+    outputs: tuple[LoopOutput, ...]
+    outer: int | None
+    inner: int | None
+    dispenser: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """A compiled site. ``signal_names``, ``units`` and ``stale_after`` are by image index. ``conditioned`` are
-    in the order in which they rest on each other.
+    in the order in which they rest on each other, ``loops`` too: an outer one before its inner one.
 
-    ``safe``: every actuator in its safe position (valves closed, pumps off), valves first; the order of all outputs.
+    ``safe``: every actuator in its safe position (valves closed, pumps off), in the order of all outputs: valves,
+    pumps, analog outputs. ``longest_step_s``: no loop integrates over a longer gap between two scans.
     """
 
     signal_names: tuple[str, ...]
@@ -54,6 +71,9 @@ class Program:
     devices: tuple[Device, ...]
     dispensers: tuple[DispenserUnit, ...]
     dispenser_index: dict[str, int]
+    loops: tuple[LoopUnit, ...]
+    loop_index: dict[str, int]
+    longest_step_s: float
     safe: tuple[Demand, ...]
     overrides: OverrideRules
     bypasses: dict[str, BypassRule]

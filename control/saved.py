@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from config.errors import StoreError
-from control import bypass, continuous, fill, guard, override
+from control import bypass, continuous, fill, guard, loop, override
 from control.cause import Cause, from_json, to_json
 from control.code import Code
 from control.continuous import ContinuousState
@@ -50,6 +50,7 @@ def to_saved(program: Program, state: ScanState, now: Instant) -> dict[str, Any]
         },
         "overrides": override.to_saved(state.overrides, now),
         "bypasses": bypass.to_saved(state.bypasses, now),
+        "loops": {unit.loop.tag: loop.to_saved(one) for unit, one in zip(program.loops, state.loops, strict=True)},
     }
 
 
@@ -80,9 +81,22 @@ def restored(program: Program, saved: dict[str, Any], now: Instant) -> ScanState
         bypasses = (
             bypass.from_saved(saved["bypasses"], program.bypasses, now) if "bypasses" in saved else state.bypasses
         )
+        kept = saved.get("loops", {})
+        loops = tuple(
+            loop.from_saved(unit.loop, kept[unit.loop.tag]) if unit.loop.tag in kept else fresh_loop
+            for unit, fresh_loop in zip(program.loops, state.loops, strict=True)
+        )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"the saved state cannot be read: {error!r}") from error
-    return replace(state, guards=guards, trips=trips, dispensers=dispensers, overrides=overrides, bypasses=bypasses)
+    return replace(
+        state,
+        guards=guards,
+        trips=trips,
+        dispensers=dispensers,
+        loops=loops,
+        overrides=overrides,
+        bypasses=bypasses,
+    )
 
 
 def _saved_dispenser(state: DispenserState) -> dict[str, Any]:

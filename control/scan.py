@@ -18,6 +18,7 @@ from control.obey import obey
 from control.override import forced
 from control.program import Program
 from control.protect import find, protect
+from control.regulate import regulate
 from control.sequence import dispense
 from control.state import ScanState, findings
 from control.work import Work
@@ -42,12 +43,14 @@ def scan(
     conditioned, image = condition(program, state.conditioned, image, now)  # 1 condition
     image = forced(image, state.overrides, now)
     found = find(program, findings(state), state.outputs, image, now)  # 2 protect
-    trips, dispensers = list(state.trips), list(state.dispensers)
-    work = Work(program, state, conditioned, image, now, found, trips, dispensers, state.overrides, state.bypasses)
+    trips, dispensers, loops = list(state.trips), list(state.dispensers), list(state.loops)
+    hands = state.overrides, state.bypasses
+    work = Work(program, state, conditioned, image, now, found, trips, dispensers, loops, *hands)
     work.events += ended
     protect(work)
     answers = tuple(obey(work, command) for command in commands)
-    dispense(work)  # 3 sequence, 4 regulate
+    dispense(work)  # 3 sequence
+    regulate(work)  # 4 regulate
     arbitrate(work)  # 5 arbitrate
     alarms, alarm_events = alarm.step(state.alarms, alarm_conditions(work), now)
     return ScanResult(_after(work, alarms), image, (*work.events, *alarm_events), answers)
@@ -66,6 +69,7 @@ def _after(work: Work, alarms: tuple[alarm.Alarm, ...]) -> ScanState:
     """The state that the next scan begins with; equipment remembers what this scan commands."""
     program, found, outputs, now = work.program, work.found, work.outputs, work.now
     valves = len(program.valves)
+    pumps = valves + len(program.pumps)
     return ScanState(
         conditioned=work.conditioned,
         guards=found.guards,
@@ -77,13 +81,15 @@ def _after(work: Work, alarms: tuple[alarm.Alarm, ...]) -> ScanState:
         ),
         pumps=tuple(
             pump.commanded(s, demand.value, now)
-            for pump, s, demand in zip(program.pumps, found.pumps, outputs[valves:], strict=True)
+            for pump, s, demand in zip(program.pumps, found.pumps, outputs[valves:pumps], strict=True)
         ),
         devices=found.devices,
         follow=found.follow,
         dispensers=tuple(work.dispensers),
+        loops=tuple(work.loops),
         alarms=alarms,
         overrides=work.overrides,
         bypasses=work.bypasses,
         outputs=outputs,
+        scanned_at=now.mono,
     )

@@ -451,7 +451,7 @@ SENTENCES: Final[dict[Code, tuple[str, str]]] = {
         "{s} ends order {0}",
         "{s} 正在结束订单 {0}",
     ),
-    # continuous dispensers and loops
+    # continuous dispensers
     Code.REGULATING: (
         "{s} holds {0}",
         "{s} 保持 {0}",
@@ -472,6 +472,107 @@ SENTENCES: Final[dict[Code, tuple[str, str]]] = {
         "{s} is not known ({0}), so the pressure cannot be held",
         "{s} 未知（{0}），无法控制压力",
     ),
+    # loops
+    Code.NO_SUCH_LOOP: (
+        "there is no loop '{s}'",
+        "没有名为“{s}”的控制回路",
+    ),
+    Code.LOOP_NO_SUCH_MODE: (
+        "{s} has no mode '{0}'; it has manual, auto and cascade",
+        "{s} 没有“{0}”模式；可选手动（manual）、自动（auto）、串级（cascade）",
+    ),
+    Code.LOOP_NO_REMOTE: (
+        "{s} has no mode cascade: nothing gives it a set-point",
+        "{s} 没有串级模式：没有给定来源",
+    ),
+    Code.LOOP_IN_CASCADE: (
+        "{s} is in cascade: its set-point comes from {0}",
+        "{s} 处于串级：设定值来自 {0}",
+    ),
+    Code.LOOP_NOT_MANUAL: (
+        "{s} is in mode {0}; an output by hand needs mode manual",
+        "{s} 处于{0}模式；手动给定输出须先切换到手动",
+    ),
+    Code.LOOP_VALUE_NOT_ALLOWED: (
+        "{s} does not take {0}; {1} to {2} is allowed",
+        "{s} 不接受 {0}；允许 {1} 至 {2}",
+    ),
+    Code.LOOP_BEGINS: (
+        "{s} has only begun",
+        "{s} 刚刚开始",
+    ),
+    Code.LOOP_BY_HAND: (
+        "{s} is in manual: {0}, by {1}",
+        "{s} 处于手动：{0}，由 {1} 给定",
+    ),
+    Code.LOOP_HOLDS: (
+        "{s} holds {0} at {1}",
+        "{s} 将 {0} 控制在 {1}",
+    ),
+    Code.LOOP_FOLLOWS: (
+        "{s} holds {0} at the set-point that {1} gives",
+        "{s} 按 {1} 给出的设定值控制 {0}",
+    ),
+    Code.LOOP_STOPPED: (
+        "{s} stands still with its dispenser",
+        "{s} 随取水口停止",
+    ),
+    Code.LOOP_TAKEN: (
+        "the output of {s} is not its own now; it tracks",
+        "{s} 的输出现由他方控制，回路处于跟踪",
+    ),
+    Code.LOOP_BLIND: (
+        "{s} is not known ({0}), so the loop has nothing to regulate by",
+        "{s} 未知（{0}），回路无法调节",
+    ),
+    Code.LOOP_NO_FLOW: (
+        "{s} doses nothing because nothing flows",
+        "{s} 无水流，停止投加",
+    ),
+    Code.LOOP_AT_LIMIT: (
+        "the output of {s} is at its limit, {0}",
+        "{s} 的输出已到限值 {0}",
+    ),
+    Code.LOOP_INNER_HELD: (
+        "the inner loop of {s} cannot follow",
+        "{s} 的副回路不能跟随",
+    ),
+    Code.LOOP_REMOTE_UNKNOWN: (
+        "{s}: what {0} gives as set-point is not known; the last one stands",
+        "{s}：{0} 给出的设定值未知，保持上一个值",
+    ),
+    Code.LOOP_TUNES: (
+        "{s} is being tuned by a relay of {0}",
+        "{s} 正在进行继电自整定，幅度 {0}",
+    ),
+    Code.TUNE_NOT_ALLOWED: (
+        "{s} may not be tuned: its site file has no 'tune'",
+        "{s} 不允许自整定：站点文件中没有“tune”",
+    ),
+    Code.TUNE_NOT_FREE: (
+        "{s} cannot be tuned while it is not free",
+        "{s} 受限期间不能自整定",
+    ),
+    Code.TUNE_NO_ROOM: (
+        "{s} cannot be tuned at an output of {0}: a relay of {1} has no room within the limits",
+        "{s} 输出为 {0} 时不能自整定：幅度 {1} 超出限值",
+    ),
+    Code.TUNE_LEFT_BAND: (
+        "{s}: the tune was given up, the measurement of {0} left the band of {1}",
+        "{s}：自整定已中止，测量值 {0} 超出允许偏差 {1}",
+    ),
+    Code.TUNE_TIMEOUT: (
+        "{s}: the tune was given up after {0} with {1} cycles",
+        "{s}：自整定在 {0} 后中止，完成 {1} 个周期",
+    ),
+    Code.TUNE_ASYMMETRIC: (
+        "{s}: the two halves of the swing took {0} and {1}: the loop was not at rest before, let it settle",
+        "{s}：两个半周期为 {0} 和 {1}：整定前未稳定，请待其稳定后再试",
+    ),
+    Code.TUNE_TOO_SMALL: (
+        "{s}: a relay of {0} does not show above the noise; use a larger one",
+        "{s}：幅度 {0} 的继电不能超出噪声，请加大幅度",
+    ),
     # devices and outputs
     Code.DEVICE_OFFLINE: (
         "{s} does not answer ({0})",
@@ -482,8 +583,8 @@ SENTENCES: Final[dict[Code, tuple[str, str]]] = {
         "{s} 写入 {0}，回读为 {1}",
     ),
     Code.NOT_USED: (
-        "{s} belongs to no dispenser",
-        "{s} 不属于任何取水口",
+        "{s} belongs to no dispenser and no loop",
+        "{s} 不属于任何取水口或控制回路",
     ),
 }
 """English and Chinese of every code."""
@@ -518,6 +619,8 @@ WORDS_ZH: Final[dict[str, str]] = {
     "daily": "日",
     "yearly": "年",
     "none": "无",
+    "auto": "自动",
+    "cascade": "串级",
 }
 """What may stand among the figures of a cause in words."""
 

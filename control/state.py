@@ -13,6 +13,7 @@ from control.fill import BatchState
 from control.findings import Findings
 from control.guard import GuardState
 from control.level import LevelState
+from control.loop_state import LoopState
 from control.measurement import UNREAD, ConditionedState
 from control.output import OutputState
 from control.override import Override
@@ -26,7 +27,7 @@ DispenserState = BatchState | ContinuousState
 
 @dataclass(frozen=True, slots=True)
 class ScanState:
-    """Every block's state, in the order of the program's lists."""
+    """Every block's state, in the order of the program's lists. ``scanned_at``: the last scan (monotonic s)."""
 
     conditioned: tuple[ConditionedState, ...]
     guards: tuple[GuardState, ...]
@@ -37,10 +38,12 @@ class ScanState:
     devices: tuple[DeviceState, ...]
     follow: tuple[OutputState, ...]
     dispensers: tuple[DispenserState, ...]
+    loops: tuple[LoopState, ...]
     alarms: tuple[Alarm, ...]
     overrides: tuple[Override, ...]
     bypasses: BypassState
     outputs: tuple[Demand, ...]
+    scanned_at: float | None = None
 
 
 def findings(state: ScanState) -> Findings:
@@ -59,11 +62,12 @@ def initial_state(program: Program) -> ScanState:
         valves=tuple(ValveState() for _ in program.valves),
         pumps=tuple(PumpState() for _ in program.pumps),
         devices=tuple(DeviceState() for _ in program.devices),
-        follow=tuple(OutputState() for _ in (*program.valves, *program.pumps)),
+        follow=tuple(OutputState() for _ in program.safe),
         dispensers=tuple(
             BatchState() if isinstance(unit.dispenser, BatchDispenser) else ContinuousState()
             for unit in program.dispensers
         ),
+        loops=tuple(unit.loop.initial() for unit in program.loops),
         alarms=(),
         overrides=(),
         bypasses=NO_BYPASS,

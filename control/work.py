@@ -11,6 +11,7 @@ from control.continuous import ContinuousResult
 from control.event import Event, Kind
 from control.findings import Findings, Permission
 from control.instant import Instant
+from control.loop_state import LoopState
 from control.measurement import ConditionedState
 from control.override import Override
 from control.program import Program
@@ -25,7 +26,7 @@ class Work:
     """``before`` is the state that the scan began with; the lists hold what the phases make of it.
 
     ``image`` is the conditioned one. ``trips``, ``dispensers``, ``permissions`` and ``results`` are by dispenser,
-    ``outputs`` by actuator, all in the program's order.
+    ``loops`` by loop, ``outputs`` by actuator, all in the program's order.
     """
 
     program: Program
@@ -36,6 +37,7 @@ class Work:
     found: Findings
     trips: list[TripState]
     dispensers: list[DispenserState]
+    loops: list[LoopState]
     overrides: tuple[Override, ...]
     bypasses: BypassState
     permissions: list[Permission] = field(default_factory=list)

@@ -120,12 +120,13 @@ class Outputs:
 
 
 def output_signals(site: Site) -> dict[str, str]:
-    """The outputs of arbitration: the signal that commands each valve and pump, and its tag."""
+    """The outputs of arbitration: the signal that commands each valve, pump and analog output, and its tag."""
     owners = {
         valve.open_command if isinstance(valve, MotorValve) else valve.position_command: tag
         for tag, valve in site.valves.items()
     }
-    return owners | {pump.run_command: tag for tag, pump in site.pumps.items()}
+    owners |= {pump.run_command: tag for tag, pump in site.pumps.items()}
+    return owners | {output.command: tag for tag, output in site.analog_outputs.items()}
 
 
 def _overlap(one: ModbusSignal, other: Signal) -> bool:

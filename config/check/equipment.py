@@ -1,4 +1,4 @@
-"""Valves and pumps: commanded by signals that can be written, told by signals of their kind, each with one owner."""
+"""Valves, pumps, analog outputs: commanded by signals that can be written, told by signals of their kind, one owner."""
 
 from collections.abc import Iterator
 
@@ -24,6 +24,11 @@ def check_pumps(known: References) -> Iterator[Finding]:
         yield from known.signal(("pumps", tag, "running"), pump.running, "bool")
 
 
+def check_analog_outputs(known: References) -> Iterator[Finding]:
+    for tag, output in known.site.analog_outputs.items():
+        yield from known.signal(("analog_outputs", tag, "command"), output.command, "ratio", writable=True)
+
+
 def check_shared_outputs(known: References) -> Iterator[Finding]:
     owners: dict[str, str] = {}
     outputs = [
@@ -31,7 +36,9 @@ def check_shared_outputs(known: References) -> Iterator[Finding]:
         for tag, valve in known.site.valves.items()
         for field in ("open_command", "position_command")
         if hasattr(valve, field)
-    ] + [(("pumps", tag, "run_command"), pump.run_command) for tag, pump in known.site.pumps.items()]
+    ]
+    outputs += [(("pumps", tag, "run_command"), pump.run_command) for tag, pump in known.site.pumps.items()]
+    outputs += [(("analog_outputs", tag, "command"), one.command) for tag, one in known.site.analog_outputs.items()]
     for path, signal in outputs:
         if signal in owners:
             yield Finding(path, f"'{signal}', which {owners[signal]} commands", "an output of its own")

@@ -8,10 +8,15 @@ from control.compiler.devices import compile_devices
 from control.compiler.dispensers import compile_dispenser
 from control.compiler.equipment import compile_pumps, compile_valves, safe_demands
 from control.compiler.guards import compile_guards
+from control.compiler.loops import compile_loops
 from control.compiler.measurements import compile_conditioned
 from control.compiler.overrides import compile_bypasses, compile_overrides
 from control.guard import Guard
 from control.program import DispenserUnit, Program
+
+LONGEST_STEP_S = 1.0
+STEP_PERIODS = 3.0
+"""Loops go on over a gap between two scans of so many seconds, or so many periods, whichever is longer."""
 
 
 def compile_site(loaded: LoadedSite) -> Program:
@@ -28,7 +33,8 @@ def compile_site(loaded: LoadedSite) -> Program:
         guards += own
         places = tuple(range(first, len(guards)))
         units.append(compile_dispenser(tag, settings, places, tuple(own), valves, pumps, table, zone, version))
-    safe = safe_demands(valves, pumps)
+    safe = safe_demands(site, table, valves, pumps)
+    loops = compile_loops(loaded, safe)
     return Program(
         signal_names=tuple(signal.name for signal in table.signals),
         units=tuple(signal.unit for signal in table.signals),
@@ -40,6 +46,9 @@ def compile_site(loaded: LoadedSite) -> Program:
         devices=compile_devices(table),
         dispensers=tuple(units),
         dispenser_index={unit.tag: i for i, unit in enumerate(units)},
+        loops=loops,
+        loop_index={unit.loop.tag: i for i, unit in enumerate(loops)},
+        longest_step_s=max(LONGEST_STEP_S, STEP_PERIODS * site.scan.period),
         safe=safe,
         overrides=compile_overrides(loaded, safe),
         bypasses=compile_bypasses(loaded),

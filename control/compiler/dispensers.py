@@ -7,11 +7,11 @@ from zoneinfo import ZoneInfo
 from config.dispenser import BatchDispenser as BatchSettings
 from config.dispenser import ContinuousDispenser as ContinuousSettings
 from config.dispenser import Dispenser as Settings
-from config.dispenser import Pid as PidSettings
 from config.signals import SignalTable
 from control.arming import Arming
 from control.batch import BatchDispenser
 from control.cause import amount
+from control.compiler.pid import compile_pid
 from control.continuous import ContinuousDispenser
 from control.fill_quality import Parameter
 from control.flow_watch import FlowWatch
@@ -19,7 +19,6 @@ from control.guard import Guard
 from control.level import SupplyLevel
 from control.meter import Meter
 from control.meter_check import MeterCheck
-from control.pid import Pid
 from control.pre_act import PreAct
 from control.program import DispenserUnit
 from control.pump import Pump
@@ -125,8 +124,8 @@ def _dispenser(
                 ramp_up=ramp,
                 ramp_down=settings.ramp_down.value if settings.ramp_down is not None else ramp,
                 unauthorised_after=settings.unauthorised_after,
-                pid=_pid(settings.pid),
-                limit_pid=_pid(settings.limit_pid) if settings.limit_pid is not None else None,
+                pid=compile_pid(settings.pid),
+                limit_pid=compile_pid(settings.limit_pid) if settings.limit_pid is not None else None,
             )
 
 
@@ -182,7 +181,3 @@ def _quota(tag: str, settings: Settings, zone: ZoneInfo) -> Quota | None:
     if quota is None:
         return None
     return Quota(tag, zone, quota.daily, quota.yearly, AtLimit(quota.at_limit), quota.throttle or 0.0)
-
-
-def _pid(settings: PidSettings) -> Pid:
-    return Pid(settings.gain, settings.integral_time, settings.derivative_time)

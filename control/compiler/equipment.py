@@ -1,4 +1,4 @@
-"""Valves and pumps, and the position each of them takes when nobody demands anything of it."""
+"""Valves, pumps and analog outputs, and the position each of them takes when nobody demands anything of it."""
 
 from config.equipment import MotorValve
 from config.signals import SignalTable
@@ -37,11 +37,14 @@ def compile_pumps(site: Site, table: SignalTable) -> tuple[Pump, ...]:
     )
 
 
-def safe_demands(valves: tuple[Valve, ...], pumps: tuple[Pump, ...]) -> tuple[Demand, ...]:
-    """Every actuator in its safe position: valves closed, pumps off. Valves come first."""
+def safe_demands(
+    site: Site, table: SignalTable, valves: tuple[Valve, ...], pumps: tuple[Pump, ...]
+) -> tuple[Demand, ...]:
+    """Every actuator in its safe position: valves closed, pumps off, analog outputs as the site says. In this order."""
     return (
         *(_safe(valve.tag, valve.output, False if valve.position is None else 0.0) for valve in valves),
         *(_safe(pump.tag, pump.output, False) for pump in pumps),
+        *(_safe(tag, table.index[output.command], output.safe) for tag, output in site.analog_outputs.items()),
     )
 
 

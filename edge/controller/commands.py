@@ -9,7 +9,7 @@ from config.units import kind_of, quantity
 from control.command import Command, Op
 from control.override import Forceable
 from control.program import Program
-from edge.arguments import BadRequest, number, text
+from edge.arguments import BadRequest, number, text, whole
 
 OPS: Final = frozenset(Op)
 _BOOLS: Final = {"on": True, "open": True, "true": True, "off": False, "closed": False, "close": False, "false": False}
@@ -57,6 +57,19 @@ def command_from(request: dict[str, Any], source: str, program: Program) -> Comm
         case Op.METER_REPLACED:
             reads_m3, reason = number(request, "reads_m3"), text(request, "reason", "")
             return Command(command_id, op, text(request, "dispenser"), source, value=reads_m3, reason=reason)
+        case Op.MODE:
+            return Command(command_id, op, text(request, "target"), source, value=text(request, "value"))
+        case Op.LOOP_SETPOINT | Op.LOOP_OUTPUT:
+            return Command(command_id, op, text(request, "target"), source, value=number(request, "value"))
+        case Op.TUNE:
+            return Command(
+                id=command_id,
+                op=op,
+                target=text(request, "target"),
+                source=source,
+                value=number(request, "value") if request.get("value") is not None else None,
+                count=whole(request, "count", 0),
+            )
         case Op.CANCEL | Op.RESET | Op.START:
             return Command(command_id, op, text(request, "dispenser"), source)
         case Op.FORCE | Op.BYPASS:
