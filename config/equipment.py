@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from config.model import FileModel, Percent, PositiveSeconds, SignalName
+from config.model import FileModel, Percent, PositiveSeconds, Seconds, SignalName
 
 
 class MotorValve(FileModel):
@@ -18,13 +18,18 @@ class MotorValve(FileModel):
 
 
 class ModulatingValve(FileModel):
-    """A positioned valve. ``position_command`` and ``position`` in percent open."""
+    """A positioned valve. ``position_command`` and ``position`` in percent open.
+
+    ``close_time``: a full stroke is closed in no less than this, for the sake of the pipe; a burst and an overfill
+    close at the actuator's own speed (``travel``).
+    """
 
     type: Literal["modulating"]
     position_command: SignalName
     position: SignalName
     travel: PositiveSeconds
     closed_below: Percent = 1.0
+    close_time: Seconds = 0.0
 
 
 Valve = Annotated[MotorValve | ModulatingValve, Field(discriminator="type")]

@@ -1,11 +1,14 @@
 """Phase 5, arbitrate: one demand per actuator, the one of highest rank; protect outranks all."""
 
+from dataclasses import replace
+
 from control.arbitration import Demand, Rank, strongest
 from control.batch import BatchResult
 from control.cause import Cause
 from control.code import Code
 from control.program import DispenserUnit
 from control.regulate import loop_demands
+from control.response import closes_fast
 from control.valve import Position
 from control.work import Result, Work
 
@@ -17,16 +20,18 @@ def arbitrate(work: Work) -> None:
     loop_demands(work, outputs)
     for index, unit in enumerate(program.dispensers):
         result, forbids = work.results[index], work.permissions[index].run
+        fast = result.fast or closes_fast(work.trips[index])
         rank = Rank.SEQUENCE if isinstance(result, BatchResult) else Rank.REGULATE
         valve = program.valves[unit.valve]
         wanted = Demand(valve.tag, valve.output, valve_value(valve.position, result.opening), rank, result.cause)
-        outputs[unit.valve] = _under_protect(outputs[unit.valve], wanted, program.safe[unit.valve], forbids)
+        demand = _under_protect(outputs[unit.valve], wanted, program.safe[unit.valve], forbids)
+        outputs[unit.valve] = _gently(work, unit.valve, demand, fast)
         if unit.slow_valve is not None and isinstance(result, BatchResult):
             slow = program.valves[unit.slow_valve]
             opening = 100.0 if result.slow else 0.0
             wanted = Demand(slow.tag, slow.output, valve_value(slow.position, opening), rank, result.cause)
-            safe = program.safe[unit.slow_valve]
-            outputs[unit.slow_valve] = _under_protect(outputs[unit.slow_valve], wanted, safe, forbids)
+            demand = _under_protect(outputs[unit.slow_valve], wanted, program.safe[unit.slow_valve], forbids)
+            outputs[unit.slow_valve] = _gently(work, unit.slow_valve, demand, fast)
         if unit.pump is not None:
             place = len(program.valves) + unit.pump
             running = _pump_wanted(work, unit, unit.pump, rank, result)
@@ -57,6 +62,15 @@ def _against_closed(work: Work, unit: DispenserUnit, standing: Demand) -> Cause 
     if not forced_on or work.found.valves[unit.valve].position not in (Position.CLOSED, Position.UNKNOWN):
         return None
     return Cause(Code.VALVE_FIRST, standing.tag, (work.program.valves[unit.valve].tag,), standing.cause)
+
+
+def _gently(work: Work, place: int, demand: Demand, fast: bool) -> Demand:
+    """The demand on a valve, on its way to closed no faster than its pipe bears."""
+    if not isinstance(demand.value, float):
+        return demand
+    valve, state = work.program.valves[place], work.found.valves[place]
+    opening = valve.lowered(state, demand.value, fast, work.now)
+    return demand if opening == demand.value else replace(demand, value=opening)
 
 
 def valve_value(position: int | None, opening: float) -> bool | float:

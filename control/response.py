@@ -8,7 +8,9 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from control.alarm import Priority
+from control.cause import root
 from control.code import Code
+from control.trip import TripState
 
 
 class Action(StrEnum):
@@ -83,3 +85,9 @@ CONTINUOUS: Final[dict[Code, Response]] = {
 
 TRIPS: Final = frozenset({Action.TRIP, Action.TRIP_FAST})
 FAST: Final = frozenset({Action.STOP_FAST, Action.TRIP_FAST})
+_BURSTS: Final = frozenset(code for code, to in (BATCH | CONTINUOUS).items() if to.action is Action.TRIP_FAST)
+
+
+def closes_fast(trip: TripState) -> bool:
+    """True while a trip stands whose first cause asks for the fastest safe close."""
+    return trip.cause is not None and root(trip.cause).code in _BURSTS

@@ -48,11 +48,20 @@ class Step:
         return (event for event in self.result.events if event.kind is kind and event.name == name)
 
     def opened(self, unit: DispenserUnit) -> bool:
-        """True when this scan lets water through a dispenser: its valve opens, or its pump runs."""
+        """True when this scan lets water through a dispenser: a valve opens or stays open, or its pump runs.
+
+        A modulating valve on its way to closed (``close_time``) does not.
+        """
         outputs, valves = self.after.outputs, len(self.program.valves)
-        value = outputs[unit.valve].value
-        valve_open = value is True or (isinstance(value, float) and value > 0)
+        places = (unit.valve,) if unit.slow_valve is None else (unit.valve, unit.slow_valve)
+        valve_open = any(self._stays_open(place) for place in places)
         return valve_open or (unit.pump is not None and outputs[valves + unit.pump].value is True)
+
+    def _stays_open(self, place: int) -> bool:
+        value, before = self.after.outputs[place].value, self.before.outputs[place].value
+        if not isinstance(value, float):
+            return value is True
+        return value > 0 and not (isinstance(before, float) and value < before)
 
 
 @dataclass(frozen=True, slots=True)

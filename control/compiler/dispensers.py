@@ -48,7 +48,9 @@ def compile_dispenser(
     valve = _place(valves, settings.valve)
     slow_valve = _place(valves, settings.slow_valve) if isinstance(settings, BatchSettings) else None
     assert valve is not None
-    travel = max(valves[place].travel for place in (valve, slow_valve) if place is not None)
+    travel = max(
+        max(valves[place].travel, valves[place].close_time) for place in (valve, slow_valve) if place is not None
+    )
     return DispenserUnit(
         tag=tag,
         dispenser=_dispenser(tag, settings, travel, own_guards, table, zone, version),

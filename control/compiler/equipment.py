@@ -24,6 +24,7 @@ def compile_valves(site: Site, table: SignalTable) -> tuple[Valve, ...]:
             valve.closed_below,
             valve.travel,
             index[valve.position_command],
+            valve.close_time,
         )
         for tag, valve in site.valves.items()
     )

@@ -1,7 +1,9 @@
 """A station in a test: the fill station's program, scanned in virtual time against a few lines of plant."""
 
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from config.load import LoadedSite, load_site
 from config.sample import Quality, Reason, Sample, Value, quality_of
@@ -21,6 +23,18 @@ PERIOD_S = 0.1
 
 def load(name: str) -> LoadedSite:
     return load_site(SITES / f"{name}.yaml")
+
+
+def edited(name: str, *changes: tuple[str, str]) -> LoadedSite:
+    """An example site with parts of its text replaced, each of which must be there."""
+    text = (SITES / f"{name}.yaml").read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new)
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / f"{name}.yaml"
+        path.write_text(text, encoding="utf-8")
+        return load_site(path)
 
 
 @dataclass
@@ -97,8 +111,10 @@ class Bench:
 class FillStation(Bench):
     """The example fill station with a valve of 4 s travel, a pump that follows at once, and 60 m3/h."""
 
-    def __init__(self) -> None:
-        super().__init__(load("fill-station"))
+    travel_s = 4.0
+
+    def __init__(self, loaded: LoadedSite | None = None) -> None:
+        super().__init__(loaded or load("fill-station"))
         self.position = 0.0
         self.flow_m3h = 0.0
         self.total_m3 = 1000.0
@@ -129,7 +145,7 @@ class FillStation(Bench):
 
     def plant(self) -> None:
         if not self.valve_stuck:
-            step = PERIOD_S / 4.0
+            step = PERIOD_S / self.travel_s
             self.position = min(max(self.position + (step if self.output("XV-101") else -step), 0.0), 1.0)
         running = bool(self.output("P-101"))
         self.flow_m3h = (self.full_flow_m3h * self.position if running else 0.0) + self.leak_m3h
@@ -149,8 +165,12 @@ class FillStation(Bench):
         self.run(6.0)
         return self
 
-    def order(self, volume_m3: float = 0.5, order_id: str = "o-1") -> Answer:
-        return self.ask(Op.ORDER, "FILL-1", order_id=order_id, volume_m3=volume_m3, vehicle="晋D12345")
+    def order(self, volume_m3: float = 0.5, order_id: str = "o-1", **more: Any) -> Answer:
+        return self.ask(Op.ORDER, "FILL-1", order_id=order_id, volume_m3=volume_m3, vehicle="晋D12345", **more)
+
+    @property
+    def alarms(self) -> set[str]:
+        return {alarm.id for alarm in self.state.alarms}
 
     def until(self, phase: str, limit_s: float = 120.0) -> None:
         for _ in range(round(limit_s / PERIOD_S)):

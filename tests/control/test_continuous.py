@@ -5,6 +5,7 @@ from math import sqrt
 
 import pytest
 
+from config.load import LoadedSite
 from config.sample import NOT_YET_READ, Reason
 from control.account import PERIOD_S as ACCOUNT_PERIOD_S
 from control.cause import root
@@ -22,8 +23,8 @@ FULL_FLOW = {"1": 240.0, "2": 180.0}
 class PlantOutlet(Bench):
     """Two modulating valves of 20 s travel, each with the curve of a control valve in a pipe."""
 
-    def __init__(self) -> None:
-        super().__init__(load("plant-outlet"))
+    def __init__(self, loaded: LoadedSite | None = None) -> None:
+        super().__init__(loaded or load("plant-outlet"))
         self.opening = {"1": 0.0, "2": 0.0}
         self.flow = {"1": 0.0, "2": 0.0}
         self.total = {"1": 500.0, "2": 900.0}
