@@ -11,20 +11,25 @@ from config.sample import Sample
 
 
 class Filtered(NamedTuple):
-    """The value and when the reading was received that it came from, monotonic seconds."""
+    """The value and when the reading came about that it is from, monotonic seconds."""
 
     value: float
     at: float
 
 
-def filtered(before: Filtered | None, sample: Sample, time_constant_s: float) -> tuple[Filtered | None, Sample]:
-    """The filter's next state and the reading to use: between the one before and the new one, both included."""
+def filtered(
+    before: Filtered | None, sample: Sample, at: float, time_constant_s: float
+) -> tuple[Filtered | None, Sample]:
+    """The filter's next state and the reading to use: between the one before and the new one, both included.
+
+    ``at``: when the reading came about, monotonic seconds.
+    """
     number = sample.number
     if number is None:
         return None, sample
     if before is None:
-        return Filtered(number, sample.received), sample
-    share = 1.0 - exp(-max(sample.received - before.at, 0.0) / time_constant_s)
+        return Filtered(number, at), sample
+    share = 1.0 - exp(-max(at - before.at, 0.0) / time_constant_s)
     low, high = min(before.value, number), max(before.value, number)
     value = min(max(before.value + share * (number - before.value), low), high)
-    return Filtered(value, max(sample.received, before.at)), Sample(value, *sample[1:])
+    return Filtered(value, max(at, before.at)), Sample(value, *sample[1:])

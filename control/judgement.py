@@ -56,21 +56,21 @@ class Judgement:
     zero_is_no_value: bool = False
     marks: tuple[tuple[int, Reason], ...] = ()
 
-    def step(self, before: Judged, sample: Sample, image: Image, now: Instant) -> tuple[Judged, Sample]:
-        """Judges one new reading."""
+    def step(self, before: Judged, sample: Sample, at: float, image: Image, now: Instant) -> tuple[Judged, Sample]:
+        """Judges one new reading, which came about at ``at``, monotonic seconds."""
         marked = self._marked(sample, image)
         number = marked.number
         if number is None:
             # What is not good tells nothing of jumps and frozen sensors; the last believed reading stays.
             return before._replace(same=None, fault=None), marked
-        same_since = before.same_since if number == before.same else sample.received
-        reason = self._reason(before, number, same_since, sample)
+        same_since = before.same_since if number == before.same else at
+        reason = self._reason(before, number, same_since, at)
         if reason is Reason.OK:
-            return Judged(number, sample.received, number, same_since), sample
+            return Judged(number, at, number, same_since), sample
         fault = before.fault
         if fault is None or fault.code is not _FAULTS[reason]:
             fault = self._fault(reason, before, number, sample, now)
-        believed = (number, sample.received) if reason is Reason.FROZEN else (before.believed, before.believed_at)
+        believed = (number, at) if reason is Reason.FROZEN else (before.believed, before.believed_at)
         return Judged(*believed, number, same_since, fault), sample.degraded(reason)
 
     def _marked(self, sample: Sample, image: Image) -> Sample:
@@ -86,7 +86,7 @@ class Judgement:
                 return sample.degraded(reason)
         return sample
 
-    def _reason(self, before: Judged, number: float, same_since: float, sample: Sample) -> Reason:
+    def _reason(self, before: Judged, number: float, same_since: float, at: float) -> Reason:
         if self.zero_is_no_value and number == 0:
             return Reason.NOT_A_NUMBER
         if self.high is not None and number > self.high:
@@ -94,10 +94,10 @@ class Judgement:
         if self.low is not None and number < self.low:
             return Reason.UNDER_RANGE
         if self.max_rate is not None and before.believed is not None:
-            reach = self.max_rate * (sample.received - before.believed_at)
+            reach = self.max_rate * (at - before.believed_at)
             if abs(number - before.believed) > reach:
                 return Reason.JUMPED
-        if self.frozen_after is not None and number != 0 and sample.received - same_since >= self.frozen_after:
+        if self.frozen_after is not None and number != 0 and at - same_since >= self.frozen_after:
             return Reason.FROZEN
         return Reason.OK
 

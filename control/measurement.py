@@ -75,6 +75,7 @@ class Conditioned:
         inputs = tuple([image[index] for index in self.inputs])
         sample = inputs[0]
         _, _, judged, lag, vote, _ = state
+        at = sample.received
         fault: Cause | None = None
         if self.scale is not None:
             sample = self.scale.scaled(sample)
@@ -82,12 +83,14 @@ class Conditioned:
                 fault = self._loop_fault(state, inputs[0], sample, now)
         elif self.vote is not None:
             sample = self.vote.choose(inputs[: self.sources])
+            # The result is as old as its oldest reading, but it moves with every one.
+            at = max([one.received for one in inputs[: self.sources]])
             vote = self.vote.watch(vote, inputs[: self.sources], now)
         if self.judgement is not None:
-            judged, sample = self.judgement.step(judged, sample, image, now)
+            judged, sample = self.judgement.step(judged, sample, at, image, now)
             fault = fault or judged.fault
         if self.filter > 0:
-            lag, sample = filtered(lag, sample, self.filter)
+            lag, sample = filtered(lag, sample, at, self.filter)
         return ConditionedState(inputs, sample, judged, lag, vote, fault)
 
     def alarms(self, state: ConditionedState) -> tuple[Cause, ...]:

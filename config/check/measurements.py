@@ -97,6 +97,10 @@ def _check_voted(known: References, here: Where, measurement: Voted) -> Iterator
     kind = known.kind(measurement.of[0])
     if kind is None:
         return
+    if kind not in CANONICAL and kind != "bool":
+        expected = "signals that are numbers, or on or off"
+        yield Finding((*here, "of", 0), f"'{measurement.of[0]}', a {kind}", expected)
+        return
     for place, one in enumerate(measurement.of[1:], 1):
         if not list(known.there_is((), one)):
             yield from known.signal((*here, "of", place), one, kind)

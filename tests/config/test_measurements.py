@@ -58,6 +58,7 @@ def test_a_measurement_is_a_signal_with_the_unit_and_the_pace_of_what_it_comes_f
         (VOTE, "vote: 4oo3", "AIT-300.turbidity", "at most 3oo3"),
         (PROBES, "of: [AIT-301.turbidity, AIT-302.turbidity, LT-301.level]", "of.2", "a unit of turbidity"),
         (PROBES, "of: [AIT-301.turbidity, AIT-302.turbidity, AIT-301.turbidity]", "turbidity", "each signal once"),
+        (PROBES, "of: [RIO-302.mode, RIO-302.hs_301, RIO-302.hs_302]", "of.0", "numbers, or on or off"),
         ("trip: high", "trip: up", "trip", "high, low, true, false"),
         ("trip: high", "trip: {away_from: 7 pH}", "trip.away_from", "a turbidity"),
         ("trip: high", "trip: high\n    on_bad: leave-out", "turbidity", "'because'"),
@@ -72,8 +73,9 @@ def test_a_measurement_is_a_signal_with_the_unit_and_the_pace_of_what_it_comes_f
     ],
 )
 def test_each_mistake_is_told_where_it_stands(tmp_path: Path, old: str, new: str, path: str, told: str) -> None:
+    mode = ("        hs_301: {", "        mode: {table: holding, address: 9, enum: {1: auto}}\n        hs_301: {")
     with pytest.raises(ConfigError) as raised:
-        loaded(tmp_path, (old, new))
+        loaded(tmp_path, mode, (old, new))
     assert any(path in problem.path and told in str(problem) for problem in raised.value.problems), raised.value
 
 

@@ -31,7 +31,8 @@ class Judge:
     def read(self, value: float | None, later: float = 1.0) -> Sample:
         self.at += later
         raw = bad(Reason.NO_COMMUNICATION, self.at) if value is None else self.good(value)
-        self.state, sample = self.judgement.step(self.state, raw, (raw, *self.marks), Instant(self.at, self.at))
+        image, now = (raw, *self.marks), Instant(self.at, self.at)
+        self.state, sample = self.judgement.step(self.state, raw, self.at, image, now)
         return sample
 
     def good(self, value: float) -> Sample:
@@ -91,7 +92,7 @@ def test_a_reading_that_is_not_renewed_is_not_frozen_and_an_outage_begins_the_ti
     judge.read(2.5)
     same = judge.good(2.5)
     for now in (30.0, 61.0, 300.0):
-        _, sample = TURBIDITY.step(judge.state, same, (same, OFF, OFF), Instant(now, now))
+        _, sample = TURBIDITY.step(judge.state, same, same.received, (same, OFF, OFF), Instant(now, now))
         assert sample.good
     judge.read(None, later=30.0)
     assert judge.read(2.5, later=31.0).good
@@ -150,9 +151,9 @@ def test_no_judgement_makes_a_reading_better_or_changes_its_number(
         at += later
         raw = came._replace(received=at)
         image = (raw, first, second)
-        state, sample = TURBIDITY.step(state, raw, image, Instant(at, at))
+        state, sample = TURBIDITY.step(state, raw, at, image, Instant(at, at))
         assert sample.quality >= raw.quality
         assert sample.value in (raw.value, None)
         assert sample.received == at
         assert sample.reason is raw.reason or not sample.good
-        assert TURBIDITY.step(state, raw, image, Instant(at, at)) == (state, sample)
+        assert TURBIDITY.step(state, raw, at, image, Instant(at, at)) == (state, sample)

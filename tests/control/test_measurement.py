@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.sample import Quality, Reason, Sample, quality_of
+from config.sample import NOT_YET_READ, Quality, Reason, Sample, quality_of
 from config.signals import guard_signals
 from control.cause import chain
 from control.code import Code
 from control.compiler import compile_site
 from control.condition import condition
 from control.instant import Instant
+from control.judgement import Judgement
 from control.measurement import UNREAD, Conditioned
 from control.scaling import Scale
 from control.voting import Vote
@@ -259,3 +260,16 @@ def test_nothing_invents_a_good_value_over_any_course_of_qualities(
         assert image[6].good is (3 - good < needed)
         if image[6].good:
             assert image[6].value in [sample.value for sample in image[3:6] if sample.good]
+
+
+def test_a_vote_moves_on_with_its_newest_reading_though_it_is_as_old_as_its_oldest() -> None:
+    vote = Vote("V.turbidity", ("A.t", "B.t"), "NTU", 1, "high", 5.0, 30.0, False)
+    judgement = Judgement("V.turbidity", "NTU", max_rate=1.0)
+    block = Conditioned(2, "V.turbidity", "NTU", (0, 1), 2, ("A.t", "B.t"), "NTU", None, vote, judgement)
+    state = UNREAD
+    slow = Sample(1.0, Quality.GOOD, Reason.OK, 0.0)
+    for second in range(10):
+        quick = Sample(2.0 + 0.5 * second, Quality.GOOD, Reason.OK, float(second))
+        state = block.step(state, (quick, slow, NOT_YET_READ), Instant(float(second), 0.0))
+        assert state.output.good
+        assert (state.output.value, state.output.received) == (quick.value, 0.0)
