@@ -141,12 +141,14 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run
                     "of": ["FIT-1.flow", "FIT-9.flow"],
                     "trip": "high",
                     "disagreement": "1 m3/h",
+                    "disagreement_time": "1 h",
                 },
                 "FIT-200.flow": {
                     "vote": "1oo2",
                     "of": ["FIT-100.flow", "FIT-9.flow"],
                     "trip": "high",
                     "disagreement": "1 m3/h",
+                    "disagreement_time": "1 h",
                 },
             },
         }
