@@ -313,7 +313,14 @@ async def test_a_watch_shows_the_values_of_every_device(running: Running) -> Non
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "edge", "watch", "--state", str(running.state)),
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "FORCE_COLOR": "1", "COLUMNS": "80"},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "TERM": "xterm",
+            "FORCE_COLOR": "1",
+            "COLUMNS": "80",
+            "LINES": "60",
+        },
     )
     assert process.stdout is not None
     shown = b""
