@@ -1,58 +1,71 @@
-"""What stands wrong now, as alarm conditions.
+"""Alarming, after the phases: what stands wrong now goes to the annunciator.
 
-Trips, guards that are not fit, faults, readings that are not believed, devices that do not answer.
+How a thing gets an alarm: its codes stand in ``alarm_list.py`` (what a dispenser raises, in ``response.py``), and
+``compiler/alarms.py`` names the thing as an owner of them. In each scan the thing says
+``work.alarm("RIO-101", cause)``, where its alarm stands; the alarm is ``RIO-101.<code of the cause>``, or
+``RIO-101.<name>`` where a name is given. Nothing is said while nothing is wrong.
 """
 
-from control.alarm import Condition, Priority
-from control.batch import BatchDispenser
+from control import annunciator
+from control.alarm_list import BYPASSED, NOT_FOLLOWED, OFFLINE, OVERRIDDEN, TRIP
 from control.guard import Verdict
 from control.protect import faults
-from control.response import BATCH, CONTINUOUS
 from control.voting import AGREED
 from control.work import Work
 
 
-def alarm_conditions(work: Work) -> list[Condition]:
-    """Everything that stands wrong now."""
-    program, found = work.program, work.found
-    conditions: list[Condition] = []
-    for index, unit in enumerate(program.dispensers):
+def annunciate(work: Work) -> None:
+    """Gathers everything that stands wrong, and steps every alarm."""
+    _dispensers(work)
+    _signals(work)
+    _loops(work)
+    _overrides(work)
+    _devices(work)
+    work.alarms, events = annunciator.step(work.program.alarms, work.alarms, work.raised, frozenset(), work.now)
+    work.events += events
+
+
+def _dispensers(work: Work) -> None:
+    found = work.found
+    for index, unit in enumerate(work.program.dispensers):
         trip = work.trips[index].cause
         if trip is not None:
-            conditions.append(Condition(f"{unit.tag}.trip", Priority.HIGH, trip))
+            work.alarm(unit.tag, trip, TRIP)
         for g in unit.guards:
             guard = found.guards[g]
             if guard.cause is not None and guard.verdict is not Verdict.BREACH:
-                low = guard.verdict is Verdict.AGING
-                priority = Priority.LOW if low else Priority.MEDIUM
-                conditions.append(Condition(f"{program.guards[g].name}.{guard.cause.code}", priority, guard.cause))
-        for cause in (found.levels[index].forbids_start, *faults(unit, found)):
-            if cause is not None:
-                conditions.append(Condition(f"{unit.tag}.{cause.code}", Priority.MEDIUM, cause))
-        responses = BATCH if isinstance(unit.dispenser, BatchDispenser) else CONTINUOUS
-        for cause in work.results[index].alarms:
-            conditions.append(Condition(f"{unit.tag}.{cause.code}", responses[cause.code].alarm or Priority.LOW, cause))
-    conditions += [
-        Condition(f"{block.name}.{cause.code}", Priority.MEDIUM, cause)
-        for block, state in zip(program.conditioned, work.conditioned, strict=True)
-        if state.fault is not None or state.vote is not AGREED
-        for cause in block.alarms(state)
-    ]
-    conditions += [Condition(f"{one.target}.overridden", Priority.MEDIUM, one.cause) for one in work.overrides]
-    conditions += [Condition(f"{one.target}.bypassed", Priority.HIGH, one.cause) for one in work.bypasses.standing]
-    conditions += [
-        Condition(f"{unit.loop.tag}.{loop.limited.code}", Priority.MEDIUM, loop.limited)
-        for unit, loop in zip(program.loops, work.loops, strict=True)
-        if loop.limited is not None and loop.bad_since is not None
-    ]
-    conditions += [
-        Condition(f"{device.tag}.offline", Priority.MEDIUM, state.offline)
-        for device, state in zip(program.devices, found.devices, strict=True)
-        if state.offline is not None
-    ]
-    conditions += [
-        Condition(f"{state.alarm.subject}.not-followed", Priority.MEDIUM, state.alarm)
-        for state in found.follow
-        if state.alarm is not None
-    ]
-    return conditions
+                work.alarm(work.program.guards[g].name, guard.cause)
+        level = found.levels[index].forbids_start
+        if level is not None:
+            work.alarm(unit.tag, level)
+        for cause in (*faults(unit, found), *work.results[index].alarms):
+            work.alarm(unit.tag, cause)
+
+
+def _signals(work: Work) -> None:
+    for block, state in zip(work.program.conditioned, work.conditioned, strict=True):
+        if state.fault is not None or state.vote is not AGREED:
+            for cause in block.alarms(state):
+                work.alarm(block.name, cause)
+
+
+def _loops(work: Work) -> None:
+    for unit, state in zip(work.program.loops, work.loops, strict=True):
+        if state.limited is not None and state.bad_since is not None:
+            work.alarm(unit.loop.tag, state.limited)
+
+
+def _overrides(work: Work) -> None:
+    for forced in work.overrides:
+        work.alarm(forced.target, forced.cause, OVERRIDDEN)
+    for bypassed in work.bypasses.standing:
+        work.alarm(bypassed.target, bypassed.cause, BYPASSED)
+
+
+def _devices(work: Work) -> None:
+    for device, state in zip(work.program.devices, work.found.devices, strict=True):
+        if state.offline is not None:
+            work.alarm(device.tag, state.offline, OFFLINE)
+    for followed in work.found.follow:
+        if followed.alarm is not None:
+            work.alarm(followed.alarm.subject, followed.alarm, NOT_FOLLOWED)

@@ -171,6 +171,17 @@ class Code(StrEnum):
     TUNE_ASYMMETRIC = "tune-asymmetric"
     TUNE_TOO_SMALL = "tune-too-small"
 
+    # alarms
+    NO_SUCH_ALARM = "no-such-alarm"
+    NOTHING_TO_ACKNOWLEDGE = "nothing-to-acknowledge"
+    NOT_LATCHED = "not-latched"
+    NOT_SHELVED = "not-shelved"
+    NOT_OUT_OF_SERVICE = "not-out-of-service"
+    ALREADY_SILENCED = "already-silenced"
+    MAY_NOT_BE_SILENCED = "may-not-be-silenced"
+    SHELF_TOO_LONG = "shelf-too-long"
+    SITE_ALARM = "site-alarm"
+
     # devices and outputs
     DEVICE_OFFLINE = "device-offline"
     OUTPUT_NOT_FOLLOWED = "output-not-followed"

@@ -27,6 +27,11 @@ class Op(StrEnum):
     LOOP_SETPOINT = "loop-setpoint"
     LOOP_OUTPUT = "loop-output"
     TUNE = "tune"
+    ACK = "ack"
+    SHELVE = "shelve"
+    UNSHELVE = "unshelve"
+    OUT_OF_SERVICE = "out-of-service"
+    IN_SERVICE = "in-service"
 
 
 @dataclass(frozen=True, slots=True)

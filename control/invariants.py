@@ -371,7 +371,7 @@ def _trip_is_recorded(step: Step, before: Witness, after: Witness) -> Iterator[s
 
 
 def _trip_is_alarmed(step: Step, before: Witness, after: Witness) -> Iterator[str]:
-    standing = {alarm.id for alarm in step.after.alarms}
+    standing = {alarm.id for alarm in step.after.alarms.standing}
     for i, unit in _units(step):
         if step.after.trips[i].latched and f"{unit.tag}.trip" not in standing:
             yield f"{unit.tag} is tripped and there is no alarm"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from control import bypass, override
+from control import annunciator, bypass, override
 from control.batch import BatchDispenser
 from control.cause import Cause, root, to_json
 from control.code import Code
@@ -130,8 +130,13 @@ def _batch(work: Work, command: Command) -> tuple[int, BatchDispenser, BatchStat
 
 
 def _reset(work: Work, command: Command) -> Cause | None:
-    """A person's act, taken only when every guard is clear on fresh good data and no fault stands."""
+    """A person's act, taken only when every guard is clear on fresh good data and no fault stands.
+
+    A latched alarm is reset likewise, by its id.
+    """
     index = work.program.dispenser_index.get(command.target)
+    if index is None and command.target in work.program.alarms.index:
+        return _alarms(work, command)
     if index is None:
         return Cause(Code.NO_SUCH_DISPENSER, command.target)
     unit, trip = work.program.dispensers[index], work.trips[index]
@@ -225,6 +230,12 @@ def _tune(work: Work, command: Command) -> Cause | None:
     return _of_loop(work, command, lambda loop, state, asked: begin_tune(loop, state, work.image, asked, work.now))
 
 
+def _alarms(work: Work, command: Command) -> Cause | None:
+    work.alarms, events, refusal = annunciator.obey(work.program.alarms, work.alarms, command, work.now)
+    work.events += events
+    return refusal
+
+
 def _wrong_mode(work: Work, index: int, command: Command) -> Cause:
     unit = work.program.dispensers[index]
     mode = "batch" if isinstance(unit.dispenser, BatchDispenser) else "continuous"
@@ -248,5 +259,10 @@ _OBEY: Final[dict[Op, Callable[[Work, Command], Cause | None]]] = {
     Op.LOOP_SETPOINT: _loop_setpoint,
     Op.LOOP_OUTPUT: _loop_output,
     Op.TUNE: _tune,
+    Op.ACK: _alarms,
+    Op.SHELVE: _alarms,
+    Op.UNSHELVE: _alarms,
+    Op.OUT_OF_SERVICE: _alarms,
+    Op.IN_SERVICE: _alarms,
 }
 """What obeys each command: it returns why it refuses, or ``None`` when it has done what was asked."""

@@ -3,9 +3,10 @@
 ``control.compiler`` makes it once at load; a scan looks nothing up by name.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from control.annunciator import Alarms
 from control.arbitration import Demand
 from control.batch import BatchDispenser
 from control.bypass import BypassRule
@@ -78,3 +79,4 @@ class Program:
     overrides: OverrideRules
     bypasses: dict[str, BypassRule]
     guard_index: dict[str, int]
+    alarms: Alarms = field(default_factory=Alarms)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from config.errors import StoreError
-from control import bypass, continuous, fill, guard, loop, override
+from control import annunciator, bypass, continuous, fill, guard, loop, override
 from control.cause import Cause, from_json, to_json
 from control.code import Code
 from control.continuous import ContinuousState
@@ -19,7 +19,7 @@ from control.program import Program
 from control.state import DispenserState, ScanState, initial_state
 from control.trip import TripState, latch
 
-VERSION = 2
+VERSION = 3
 
 
 def state_lost(program: Program, detail: str, now: Instant) -> ScanState:
@@ -51,6 +51,7 @@ def to_saved(program: Program, state: ScanState, now: Instant) -> dict[str, Any]
         "overrides": override.to_saved(state.overrides, now),
         "bypasses": bypass.to_saved(state.bypasses, now),
         "loops": {unit.loop.tag: loop.to_saved(one) for unit, one in zip(program.loops, state.loops, strict=True)},
+        "alarms": annunciator.to_saved(state.alarms, now),
     }
 
 
@@ -86,6 +87,7 @@ def restored(program: Program, saved: dict[str, Any], now: Instant) -> ScanState
             loop.from_saved(unit.loop, kept[unit.loop.tag]) if unit.loop.tag in kept else fresh_loop
             for unit, fresh_loop in zip(program.loops, state.loops, strict=True)
         )
+        alarms = annunciator.from_saved(program.alarms, saved["alarms"], now)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"the saved state cannot be read: {error!r}") from error
     return replace(
@@ -96,6 +98,7 @@ def restored(program: Program, saved: dict[str, Any], now: Instant) -> ScanState
         loops=loops,
         overrides=overrides,
         bypasses=bypasses,
+        alarms=alarms,
     )
 
 

@@ -7,8 +7,8 @@ bit. The controller calls it on a fixed period and at once when a critical readi
 from dataclasses import dataclass, replace
 
 from config.sample import Sample
-from control import alarm, bypass, override
-from control.alarming import alarm_conditions
+from control import bypass, override
+from control.alarming import annunciate
 from control.arbitrate import arbitrate
 from control.command import Answer, Command
 from control.condition import condition
@@ -44,7 +44,7 @@ def scan(
     image = forced(image, state.overrides, now)
     found = find(program, findings(state), state.outputs, image, now)  # 2 protect
     trips, dispensers, loops = list(state.trips), list(state.dispensers), list(state.loops)
-    hands = state.overrides, state.bypasses
+    hands = state.overrides, state.bypasses, state.alarms
     work = Work(program, state, conditioned, image, now, found, trips, dispensers, loops, *hands)
     work.events += ended
     protect(work)
@@ -52,8 +52,8 @@ def scan(
     dispense(work)  # 3 sequence
     regulate(work)  # 4 regulate
     arbitrate(work)  # 5 arbitrate
-    alarms, alarm_events = alarm.step(state.alarms, alarm_conditions(work), now)
-    return ScanResult(_after(work, alarms), image, (*work.events, *alarm_events), answers)
+    annunciate(work)
+    return ScanResult(_after(work), image, tuple(work.events), answers)
 
 
 def expired(state: ScanState, now: Instant) -> tuple[ScanState, tuple[Event, ...]]:
@@ -65,7 +65,7 @@ def expired(state: ScanState, now: Instant) -> tuple[ScanState, tuple[Event, ...
     return replace(state, overrides=overrides, bypasses=bypasses), (*released, *restored)
 
 
-def _after(work: Work, alarms: tuple[alarm.Alarm, ...]) -> ScanState:
+def _after(work: Work) -> ScanState:
     """The state that the next scan begins with; equipment remembers what this scan commands."""
     program, found, outputs, now = work.program, work.found, work.outputs, work.now
     valves = len(program.valves)
@@ -87,7 +87,7 @@ def _after(work: Work, alarms: tuple[alarm.Alarm, ...]) -> ScanState:
         follow=found.follow,
         dispensers=tuple(work.dispensers),
         loops=tuple(work.loops),
-        alarms=alarms,
+        alarms=work.alarms,
         overrides=work.overrides,
         bypasses=work.bypasses,
         outputs=outputs,

@@ -573,6 +573,43 @@ SENTENCES: Final[dict[Code, tuple[str, str]]] = {
         "{s}: a relay of {0} does not show above the noise; use a larger one",
         "{s}：幅度 {0} 的继电不能超出噪声，请加大幅度",
     ),
+    # alarms
+    Code.NO_SUCH_ALARM: (
+        "there is no alarm '{s}'",
+        "没有名为“{s}”的报警",
+    ),
+    Code.NOTHING_TO_ACKNOWLEDGE: (
+        "{s} has no alarm that waits to be acknowledged",
+        "{s} 没有待确认的报警",
+    ),
+    Code.NOT_LATCHED: (
+        "{s} is not latched, so there is nothing to reset",
+        "{s} 没有锁存，无需复位",
+    ),
+    Code.NOT_SHELVED: (
+        "{s} is not shelved",
+        "{s} 没有搁置",
+    ),
+    Code.NOT_OUT_OF_SERVICE: (
+        "{s} is not out of service",
+        "{s} 没有停用",
+    ),
+    Code.ALREADY_SILENCED: (
+        "{s} is {0} already",
+        "{s} 已经{0}",
+    ),
+    Code.MAY_NOT_BE_SILENCED: (
+        "{s} may be neither shelved nor taken out of service",
+        "{s} 不允许搁置或停用",
+    ),
+    Code.SHELF_TOO_LONG: (
+        "{s} cannot be shelved for {0}; above nil and up to {1} is allowed",
+        "{s} 不能搁置 {0}；应大于零且不超过 {1}",
+    ),
+    Code.SITE_ALARM: (
+        "{s}: {0}",
+        "{s}：{1}",
+    ),
     # devices and outputs
     Code.DEVICE_OFFLINE: (
         "{s} does not answer ({0})",
@@ -616,6 +653,8 @@ WORDS_ZH: Final[dict[str, str]] = {
     "batch": "批量",
     "continuous": "连续",
     "any": "任意",
+    "shelved": "搁置",
+    "suppressed by design": "由设计抑制",
     "daily": "日",
     "yearly": "年",
     "none": "无",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from control import bypass
-from control.alarm import Alarm
+from control.annunciator import Annunciator
 from control.arbitration import Demand
 from control.batch import BatchDispenser
 from control.bypass import NO_BYPASS, BypassState
@@ -39,7 +39,7 @@ class ScanState:
     follow: tuple[OutputState, ...]
     dispensers: tuple[DispenserState, ...]
     loops: tuple[LoopState, ...]
-    alarms: tuple[Alarm, ...]
+    alarms: Annunciator
     overrides: tuple[Override, ...]
     bypasses: BypassState
     outputs: tuple[Demand, ...]
@@ -68,7 +68,7 @@ def initial_state(program: Program) -> ScanState:
             for unit in program.dispensers
         ),
         loops=tuple(unit.loop.initial() for unit in program.loops),
-        alarms=(),
+        alarms=Annunciator(),
         overrides=(),
         bypasses=NO_BYPASS,
         outputs=program.safe,

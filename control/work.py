@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from config.sample import Sample
+from control.annunciator import Annunciator
 from control.arbitration import Demand
 from control.batch import BatchResult
 from control.bypass import BypassState
@@ -26,7 +27,8 @@ class Work:
     """``before`` is the state that the scan began with; the lists hold what the phases make of it.
 
     ``image`` is the conditioned one. ``trips``, ``dispensers``, ``permissions`` and ``results`` are by dispenser,
-    ``loops`` by loop, ``outputs`` by actuator, all in the program's order.
+    ``loops`` by loop, ``outputs`` by actuator, all in the program's order. ``raised``: the cause of each alarm that
+    stands, by its index.
     """
 
     program: Program
@@ -40,10 +42,12 @@ class Work:
     loops: list[LoopState]
     overrides: tuple[Override, ...]
     bypasses: BypassState
+    alarms: Annunciator
     permissions: list[Permission] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     outputs: tuple[Demand, ...] = ()
     events: list[Event] = field(default_factory=list)
+    raised: dict[int, Cause] = field(default_factory=dict)
 
     def latch(self, index: int, reason: Cause | None) -> bool:
         """Latches the trip of a dispenser, if there is a reason and it is not latched yet; true when it was."""
@@ -54,3 +58,10 @@ class Work:
         assert trip.cause is not None
         self.events.append(Event(Kind.EVENT, "trip", tag, {"cause": to_json(trip.cause)}))
         return True
+
+    def alarm(self, owner: str, cause: Cause, name: str | None = None) -> None:
+        """Says that the alarm ``<owner>.<name>`` stands; where no name is given, it is the code of its cause."""
+        names = self.program.alarms.places.get(owner)
+        # What no list names is shown by the first alarm.
+        place = names.get(name or cause.code, 0) if names is not None else 0
+        self.raised.setdefault(place, cause)

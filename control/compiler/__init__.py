@@ -1,9 +1,11 @@
 """The compiler: a checked site file becomes a program, once, at load."""
 
+from dataclasses import replace
 from hashlib import sha256
 from zoneinfo import ZoneInfo
 
 from config.load import LoadedSite
+from control.compiler.alarms import compile_alarms
 from control.compiler.devices import compile_devices
 from control.compiler.dispensers import compile_dispenser
 from control.compiler.equipment import compile_pumps, compile_valves, safe_demands
@@ -35,7 +37,7 @@ def compile_site(loaded: LoadedSite) -> Program:
         units.append(compile_dispenser(tag, settings, places, tuple(own), valves, pumps, table, zone, version))
     safe = safe_demands(site, table, valves, pumps)
     loops = compile_loops(loaded, safe)
-    return Program(
+    program = Program(
         signal_names=tuple(signal.name for signal in table.signals),
         units=tuple(signal.unit for signal in table.signals),
         stale_after=tuple(signal.stale_after for signal in table.signals),
@@ -54,3 +56,4 @@ def compile_site(loaded: LoadedSite) -> Program:
         bypasses=compile_bypasses(loaded),
         guard_index={guard.name: i for i, guard in enumerate(guards)},
     )
+    return replace(program, alarms=compile_alarms(program))

@@ -70,8 +70,19 @@ def command_from(request: dict[str, Any], source: str, program: Program) -> Comm
                 value=number(request, "value") if request.get("value") is not None else None,
                 count=whole(request, "count", 0),
             )
+        case Op.RESET if "target" in request:
+            return Command(command_id, op, text(request, "target"), source)
         case Op.CANCEL | Op.RESET | Op.START:
             return Command(command_id, op, text(request, "dispenser"), source)
+        case Op.SHELVE | Op.UNSHELVE | Op.OUT_OF_SERVICE | Op.IN_SERVICE:
+            return Command(
+                id=command_id,
+                op=op,
+                target=text(request, "target"),
+                source=source,
+                duration_s=number(request, "duration_s", 0.0),
+                reason=text(request, "reason", ""),
+            )
         case Op.FORCE | Op.BYPASS:
             return Command(
                 id=command_id,
@@ -82,7 +93,7 @@ def command_from(request: dict[str, Any], source: str, program: Program) -> Comm
                 duration_s=number(request, "duration_s"),
                 reason=text(request, "reason"),
             )
-        case Op.RELEASE | Op.END_BYPASS:
+        case Op.RELEASE | Op.END_BYPASS | Op.ACK:
             return Command(command_id, op, text(request, "target"), source)
 
 

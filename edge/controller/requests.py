@@ -26,6 +26,7 @@ from drivers.modbus.procedure import Ask
 from drivers.modbus.transaction import Result
 from drivers.port import WriteResult
 from edge.arguments import MAX_TEXT, BadRequest, number, text
+from edge.controller import alarms
 from edge.controller.commands import OPS, command_from
 from edge.controller.controller import Controller
 from edge.controller.explain import problem, status_text, wire
@@ -34,6 +35,8 @@ from edge.field import FIELD_OPS, HAND_SHARE, Bus, Field, link_address
 from edge.rpc import refused, user_name
 from edge.store.ledger import Ledger
 
+MAX_HISTORY: Final = 1000
+"""Events of alarms in one answer."""
 RECORD_S: Final = 2.0
 """How long the disk may take to write down what is done by hand before it is refused."""
 
@@ -86,7 +89,7 @@ class Requests:
                 case "overrides":
                     return {"ok": True, "overrides": self._overrides()}
                 case "alarms":
-                    return {"ok": True, "alarms": self._alarms()}
+                    return self._alarms(request)
                 case "why":
                     return self._why(text(request, "name"))
                 case "receipts":
@@ -142,7 +145,7 @@ class Requests:
                 pump.tag: {"running": state.running, "fault": sentence(state.fault) if state.fault else None}
                 for pump, state in zip(controller.program.pumps, controller.state.pumps, strict=True)
             },
-            "alarms": self._alarms(),
+            "alarms": alarms.shown_alarms(controller.state.alarms, controller.now()),
             "overrides": self._overrides(),
             "scan": {"period_ms": site.scan.period * 1000, **controller.timing.figures()},
             "store": controller.store.status().to_json(),
@@ -303,17 +306,24 @@ class Requests:
         }
         return {"signals": signals, "devices": devices, "dispensers": dispensers}
 
-    def _alarms(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "id": alarm.id,
-                "priority": alarm.priority.name.lower(),
-                "since_utc": alarm.since_utc,
-                "text": sentence(alarm.cause),
-                "cause": to_json(alarm.cause),
-            }
-            for alarm in sorted(self._controller.state.alarms, key=lambda alarm: -alarm.priority)
-        ]
+    def _alarms(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Those that concern the operator; with ``which``: ``silenced``, ``all``, ``history`` or ``figures``."""
+        controller, which = self._controller, text(request, "which", "shown")
+        annunciator, now = controller.state.alarms, controller.now()
+        match which:
+            case "shown":
+                return {"ok": True, "alarms": alarms.shown_alarms(annunciator, now)}
+            case "silenced":
+                return {"ok": True, "alarms": alarms.silenced_alarms(annunciator, now)}
+            case "all":
+                return {"ok": True, "alarms": alarms.all_alarms(controller.program, annunciator, now)}
+            case "history":
+                limit = int(number(request, "limit", 50))
+                return {"ok": True, "history": self._ledger.latest_events("alarm", min(max(limit, 0), MAX_HISTORY))}
+            case "figures":
+                return {"ok": True, **alarms.figures(annunciator, now)}
+            case _:
+                return refused("bad-request", "'which' is shown, silenced, all, history or figures")
 
     def _why(self, name: str) -> dict[str, Any]:
         controller = self._controller

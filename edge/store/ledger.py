@@ -98,6 +98,15 @@ class Ledger:
         )
         return [Entry(*row).to_json() for row in rows]
 
+    def latest_events(self, prefix: str, limit: int) -> list[dict[str, Any]]:
+        """The newest events whose name begins so, newest first, as JSON."""
+        rows = self._db.execute(
+            "SELECT id, boot, time_ms, kind, subject, body FROM entry"
+            " WHERE kind = 'event' AND json_extract(body, '$.name') LIKE ? ORDER BY id DESC LIMIT ?",
+            (f"{prefix}%", limit),
+        )
+        return [Entry(*row).to_json() for row in rows]
+
     def has_receipt(self, order_id: str) -> bool:
         """True when an order has its receipt."""
         row = self._db.execute(

@@ -97,6 +97,8 @@ class Bench:
         self.state, self.conditioned = result.state, result.image
         self.events.extend(result.events)
         self.answers.extend(result.answers)
+        undeclared = self.state.alarms.states.get(0)
+        assert undeclared is None, f"not in control/alarm_list.py: {undeclared.cause}"
 
     def run(self, seconds: float) -> None:
         for _ in range(round(seconds / PERIOD_S)):

@@ -169,7 +169,7 @@ def test_a_lost_meter_closes_after_its_tolerance_and_is_an_alarm() -> None:
     assert outlet.output("FV-201") != 0.0
     outlet.run(0.3)
     assert outlet.output("FV-201") == 0.0
-    assert "INDUSTRY.meter-unknown" in {alarm.id for alarm in outlet.state.alarms}
+    assert "INDUSTRY.meter-unknown" in {alarm.id for alarm in outlet.state.alarms.standing}
     assert outlet.flow["2"] == pytest.approx(60.0, rel=0.03)
     outlet.reasons.clear()
     outlet.run(90.0)

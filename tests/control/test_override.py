@@ -74,9 +74,9 @@ def test_it_is_an_alarm_while_it_lasts() -> None:
     station = FillStation().ready()
     force(station, "XV-101", False, 5.0)
     station.scan()
-    assert "XV-101.overridden" in {alarm.id for alarm in station.state.alarms}
+    assert "XV-101.overridden" in {alarm.id for alarm in station.state.alarms.standing}
     station.run(6.0)
-    assert "XV-101.overridden" not in {alarm.id for alarm in station.state.alarms}
+    assert "XV-101.overridden" not in {alarm.id for alarm in station.state.alarms.standing}
 
 
 def test_release_ends_it_at_once() -> None:

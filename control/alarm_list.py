@@ -1,0 +1,72 @@
+"""Which alarms each thing has, and the priority of each: the list from which the alarms of a station are made at load.
+
+A thing raises an alarm by handing its cause to ``Work.alarm`` under its own name; what it may raise must stand here.
+The alarm's id is that name and the code: ``RIO-101.offline``, ``FILL-1.turbidity.result-stale``. Whatever a dispenser
+itself raises stands in ``response.py``, beside what is done about it.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from control.alarm import Priority
+from control.code import Code
+
+TRIP: Final = "trip"
+OFFLINE: Final = "offline"
+NOT_FOLLOWED: Final = "not-followed"
+OVERRIDDEN: Final = "overridden"
+BYPASSED: Final = "bypassed"
+
+Declared = Mapping[str, Priority]
+"""The priority of each alarm that a thing may raise, by the alarm's name."""
+
+UNDECLARED: Final = "controller.undeclared"
+"""The alarm that shows what is raised without standing in this list, so that nothing is lost to a mistake in it."""
+
+DISPENSER: Final[Declared] = {
+    TRIP: Priority.HIGH,
+    Code.LEVEL_LOW: Priority.MEDIUM,
+    Code.LEVEL_LOW_LOW: Priority.MEDIUM,
+    Code.LEVEL_UNKNOWN: Priority.MEDIUM,
+    Code.VALVE_NOT_OPENED: Priority.MEDIUM,
+    Code.VALVE_NOT_CLOSED: Priority.MEDIUM,
+    Code.VALVE_LEFT_POSITION: Priority.MEDIUM,
+    Code.VALVE_CONTRADICTION: Priority.MEDIUM,
+    Code.VALVE_UNKNOWN: Priority.MEDIUM,
+    Code.PUMP_NOT_RUNNING: Priority.MEDIUM,
+    Code.PUMP_NOT_STOPPED: Priority.MEDIUM,
+    Code.PUMP_UNKNOWN: Priority.MEDIUM,
+}
+"""Its trip, its supply, its equipment."""
+GUARD: Final[Declared] = {
+    Code.QUALITY_UNKNOWN: Priority.MEDIUM,
+    Code.MARK_TOO_LONG: Priority.MEDIUM,
+    Code.RESULT_AGING: Priority.LOW,
+    Code.RESULT_STALE: Priority.MEDIUM,
+    Code.RESULT_EXPIRED: Priority.MEDIUM,
+    Code.NO_RESULT: Priority.MEDIUM,
+}
+"""Short of a breach, which is a trip."""
+SIGNAL: Final[Declared] = {
+    Code.SIGNAL_ABOVE_RANGE: Priority.MEDIUM,
+    Code.SIGNAL_BELOW_RANGE: Priority.MEDIUM,
+    Code.SIGNAL_JUMPED: Priority.MEDIUM,
+    Code.SIGNAL_FROZEN: Priority.MEDIUM,
+    Code.SIGNAL_ZERO: Priority.MEDIUM,
+    Code.LOOP_FAILED: Priority.MEDIUM,
+    Code.LOOP_SATURATED: Priority.MEDIUM,
+    Code.VOTE_DISAGREES: Priority.MEDIUM,
+    Code.VOTE_SHORT: Priority.MEDIUM,
+}
+"""Of a signal that is judged, or calculated."""
+LOOP: Final[Declared] = {
+    Code.LOOP_BLIND: Priority.MEDIUM,
+}
+DEVICE: Final[Declared] = {OFFLINE: Priority.MEDIUM}
+OUTPUT: Final[Declared] = {NOT_FOLLOWED: Priority.MEDIUM}
+
+FORCED: Final[Declared] = {OVERRIDDEN: Priority.MEDIUM}
+BYPASS: Final[Declared] = {BYPASSED: Priority.HIGH}
+
+NOT_SILENCED: Final = frozenset({TRIP, OVERRIDDEN, BYPASSED})
+"""Names of alarms that nobody may shelve or take out of service, unless the site file says so."""
