@@ -172,7 +172,7 @@ class FillStation(Bench):
 
     @property
     def alarms(self) -> set[str]:
-        return {alarm.id for alarm in self.state.alarms}
+        return {alarm.id for alarm in self.state.alarms.standing}
 
     def until(self, phase: str, limit_s: float = 120.0) -> None:
         for _ in range(round(limit_s / PERIOD_S)):

@@ -72,7 +72,7 @@ def test_a_fill_that_goes_wrong_ends_as_the_table_says(upset: Upset, code: Code)
     priorities: set[Priority] = set()
     for _ in range(720):
         station.scan()
-        for alarm in station.state.alarms:
+        for alarm in station.state.alarms.standing:
             if alarm.id == f"FILL-1.{code}":
                 raised.add(alarm.id)
                 priorities.add(alarm.priority)
