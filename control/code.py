@@ -50,7 +50,9 @@ class Code(StrEnum):
     LOOP_FAILED = "loop-failed"
     LOOP_SATURATED = "loop-saturated"
     VOTE_DISAGREES = "vote-disagrees"
+    VOTE_DIFFERS = "vote-differs"
     VOTE_SHORT = "vote-short"
+    VOTE_LEAVES_OUT = "vote-leaves-out"
 
     # guards
     ABOVE_LIMIT = "above-limit"

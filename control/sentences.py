@@ -163,9 +163,17 @@ SENTENCES: Final[dict[Code, tuple[str, str]]] = {
         "the readings of {s} ({0}) are farther apart than {1} for {2}",
         "{s} 的读数（{0}）相差超过 {1} 已持续 {2}",
     ),
+    Code.VOTE_DIFFERS: (
+        "the readings of {s} ({0}) have differed for {1}",
+        "{s} 的信号（{0}）不一致已持续 {1}",
+    ),
     Code.VOTE_SHORT: (
-        "{s}: {0} not good for {1}; {2}",
-        "{s}：{0} 不良已持续 {1}；{2}",
+        "{s}: {0} not good for {1}, which counts as the worst reading",
+        "{s}：{0} 不良已持续 {1}，按最差读数处理",
+    ),
+    Code.VOTE_LEAVES_OUT: (
+        "{s}: {0} not good for {1} and left out; the others decide",
+        "{s}：{0} 不良已持续 {1}，不参与表决，由其余读数决定",
     ),
     # guards
     Code.ABOVE_LIMIT: (

@@ -122,15 +122,18 @@ class Vote:
         shown = ", ".join(
             f"{name} {_shown(sample, self.unit)}" for name, sample in zip(self.names, samples, strict=True)
         )
-        apart = amount(self.disagreement, self.unit) if self.disagreement is not None else "nothing"
-        return Cause(Code.VOTE_DISAGREES, self.name, (shown, apart, amount(self.disagreement_time, "s")))
+        for_time = amount(self.disagreement_time, "s")
+        if self.disagreement is None:
+            return Cause(Code.VOTE_DIFFERS, self.name, (shown, for_time))
+        return Cause(Code.VOTE_DISAGREES, self.name, (shown, amount(self.disagreement, self.unit), for_time))
 
     def _shortage(self, samples: tuple[Sample, ...], now: Instant) -> Cause:
         wrong = [(name, sample) for name, sample in zip(self.names, samples, strict=True) if not sample.good]
         shown = ", ".join(f"{name} ({reason_text(sample)})" for name, sample in wrong)
-        does = "the others decide" if self.leave_out else "it counts as the worst"
+        left_out = self.leave_out and len(wrong) < len(samples)
         kept = seen(wrong[0][0], self.unit, wrong[0][1], now.utc)
-        return Cause(Code.VOTE_SHORT, self.name, (shown, amount(self.disagreement_time, "s"), does), None, kept)
+        code = Code.VOTE_LEAVES_OUT if left_out else Code.VOTE_SHORT
+        return Cause(code, self.name, (shown, amount(self.disagreement_time, "s")), None, kept)
 
 
 _RANK: Final = {reason: place for place, reason in enumerate(sorted(Reason, key=lambda one: (-quality_of(one), one)))}

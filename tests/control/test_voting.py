@@ -119,15 +119,18 @@ def test_a_reading_that_is_not_good_for_a_time_is_an_alarm_of_its_own() -> None:
     state = run(vote(2, 3), [(0.0, short), (30.0, short)])
     assert state.disagrees is None
     assert state.short is not None
-    assert (state.short.code, state.short.values[2]) == (Code.VOTE_SHORT, "it counts as the worst")
+    assert state.short.code is Code.VOTE_SHORT
+    assert "AIT-2.turbidity (no communication) not good for 30 s" in sentence(state.short)
     left = run(vote(2, 3, leave_out=True), [(0.0, short), (30.0, short)]).short
     assert left is not None
-    assert left.values[2] == "the others decide"
+    assert left.code is Code.VOTE_LEAVES_OUT
 
 
 def test_switches_disagree_when_they_differ() -> None:
     block = Vote("LS-1.high", ("A.x", "B.x"), "", 1, True, None, 5.0, False)
-    assert run(block, [(0.0, (reading(True), reading(False))), (5.0, (reading(True), reading(False)))]).disagrees
+    differs = run(block, [(0.0, (reading(True), reading(False))), (5.0, (reading(True), reading(False)))]).disagrees
+    assert differs is not None
+    assert sentence(differs) == "the readings of LS-1.high (A.x on, B.x off) have differed for 5 s"
     assert run(block, [(0.0, (reading(True), reading(True))), (5.0, (reading(True), reading(True)))]) is AGREED
 
 
