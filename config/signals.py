@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import Final, Literal
 
+from config import expression
 from config.device import Device
 from config.diagnostics import DEVICE_FIGURES, LINK_FIGURES, DiagnosticSignal
 from config.encoding import BIT_TABLES, REGISTERS, Encoding
@@ -88,10 +89,11 @@ MIN_STALE_S: Final = 2.0
 """A reading is never called stale sooner than this: three polls of a fast signal are less than one retry."""
 
 
-def guard_signals(site: Site) -> set[str]:
-    """Names of the signals that a guard watches, and of those that they are calculated from: always critical."""
+def protecting_signals(site: Site) -> set[str]:
+    """Names of the signals that guards and interlocks watch, and of those they are calculated from: always critical."""
     names: set[str] = set()
     waiting = [guard.signal for dispenser in site.dispensers.values() for guard in dispenser.guards.values()]
+    waiting += [name for interlock in site.interlocks.values() for name in expression.signals(interlock.when)]
     while waiting:
         name = waiting.pop()
         if name not in names:
@@ -110,7 +112,7 @@ def conditioning_needs(site: Site) -> dict[str, tuple[str, ...]]:
 
 def signal_table(site: Site, profiles: Mapping[str, Profile]) -> SignalTable:
     """Builds the table. ``profiles`` maps each device of the site to its profile."""
-    critical = guard_signals(site)
+    critical = protecting_signals(site)
     signals: list[Signal] = []
     by_device: dict[str, list[Signal]] = {}
     for tag, device in site.devices.items():

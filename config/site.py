@@ -12,6 +12,7 @@ from pydantic import Field, StringConstraints
 from config.device import Device
 from config.dispenser import Dispenser
 from config.equipment import AnalogOutput, Pump, Valve
+from config.interlock import Interlock, Permissive
 from config.link import Link
 from config.loop import Loop
 from config.measurement import Measurement
@@ -87,4 +88,6 @@ class Site(FileModel):
     dispensers: dict[Tag, Dispenser] = {}
     loops: dict[Tag, Loop] = {}
     overrides: Overrides = Overrides()
+    interlocks: dict[Tag, Interlock] = {}
+    permissives: dict[Tag, Permissive] = {}
     uplink: Uplink | None = None

@@ -62,6 +62,8 @@ SIGNAL: Final[Declared] = {
 LOOP: Final[Declared] = {
     Code.LOOP_BLIND: Priority.MEDIUM,
 }
+INTERLOCK: Final = (Code.INTERLOCK_ACTS, Code.INTERLOCK_UNKNOWN)
+"""With the priority that the site file gives the interlock."""
 DEVICE: Final[Declared] = {OFFLINE: Priority.MEDIUM}
 OUTPUT: Final[Declared] = {NOT_FOLLOWED: Priority.MEDIUM}
 

@@ -20,6 +20,7 @@ def annunciate(work: Work) -> None:
     _signals(work)
     _loops(work)
     _overrides(work)
+    _interlocks(work)
     _devices(work)
     work.alarms, events = annunciator.step(work.program.alarms, work.alarms, work.raised, frozenset(), work.now)
     work.events += events
@@ -60,6 +61,12 @@ def _overrides(work: Work) -> None:
         work.alarm(forced.target, forced.cause, OVERRIDDEN)
     for bypassed in work.bypasses.standing:
         work.alarm(bypassed.target, bypassed.cause, BYPASSED)
+
+
+def _interlocks(work: Work) -> None:
+    for interlock, state in zip(work.program.interlocks, work.found.interlocks, strict=True):
+        if state.acts is not None:
+            work.alarm(interlock.name, state.acts)
 
 
 def _devices(work: Work) -> None:

@@ -37,6 +37,7 @@ def arbitrate(work: Work) -> None:
             running = _pump_wanted(work, unit, unit.pump, rank, result)
             forbids = forbids or _against_closed(work, unit, outputs[place])
             outputs[place] = _under_protect(outputs[place], running, program.safe[place], forbids)
+    _interlock(work, outputs)
     work.outputs = tuple(outputs)
 
 
@@ -48,6 +49,25 @@ def _by_hand(work: Work) -> list[Demand]:
             safe = outputs[one.place]
             outputs[one.place] = Demand(safe.tag, safe.signal, one.value, Rank.OVERRIDE, one.cause)
     return outputs
+
+
+def _interlock(work: Work, outputs: list[Demand]) -> None:
+    """Forces safe what interlocks close and stop, and holds back the start of a pump that is not permitted."""
+    program, found = work.program, work.found
+    for interlock, state in zip(program.interlocks, found.interlocks, strict=True):
+        if state.acts is not None:
+            for place in interlock.actuators:
+                outputs[place] = _held_safe(outputs[place], program.safe[place], state.acts)
+    for permissive, refusing in zip(program.permissives, found.permissives, strict=True):
+        if refusing.refuses is not None:
+            for pump in permissive.pumps:
+                place = len(program.valves) + pump
+                if outputs[place].value is True and not found.pumps[pump].commanded:
+                    outputs[place] = _held_safe(outputs[place], program.safe[place], refusing.refuses)
+
+
+def _held_safe(standing: Demand, safe: Demand, forbids: Cause) -> Demand:
+    return strongest([standing, Demand(safe.tag, safe.signal, safe.value, Rank.PROTECT, forbids)])
 
 
 def _under_protect(standing: Demand, wanted: Demand, safe: Demand, forbids: Cause | None) -> Demand:

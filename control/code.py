@@ -75,6 +75,10 @@ class Code(StrEnum):
     CONDITION_MET = "condition-met"
     CONDITION_NOT_MET = "condition-not-met"
     CONDITION_UNKNOWN = "condition-unknown"
+    INTERLOCK_ACTS = "interlock-acts"
+    INTERLOCK_UNKNOWN = "interlock-unknown"
+    START_NOT_PERMITTED = "start-not-permitted"
+    START_UNKNOWN = "start-unknown"
 
     # levels
     LEVEL_LOW = "level-low"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from control.cause import Cause
 from control.device import DeviceState
 from control.guard import GuardState
+from control.interlock import InterlockState, PermissiveState
 from control.level import LevelState
 from control.output import OutputState
 from control.pump import PumpState
@@ -21,6 +22,8 @@ class Findings:
     pumps: tuple[PumpState, ...]
     devices: tuple[DeviceState, ...]
     follow: tuple[OutputState, ...]
+    interlocks: tuple[InterlockState, ...]
+    permissives: tuple[PermissiveState, ...]
     bypassed: frozenset[str] = frozenset()
 
 

@@ -13,6 +13,7 @@ from control.bypass import BypassRule
 from control.continuous import ContinuousDispenser
 from control.device import Device
 from control.guard import Guard
+from control.interlock import Interlock, Permissive
 from control.level import SupplyLevel
 from control.loop import Loop
 from control.measurement import Conditioned
@@ -26,7 +27,8 @@ from control.valve import Valve
 class DispenserUnit:
     """A dispenser with the indices of what belongs to it in the program's lists.
 
-    ``slow_valve``: the second valve of two stages, which is open in every stage.
+    ``slow_valve``: the second valve of two stages, which is open in every stage. ``interlocks`` stop it, ``tripped_by``
+    of them trip it too; ``permissives`` must let it start.
     """
 
     tag: str
@@ -37,6 +39,9 @@ class DispenserUnit:
     pump: int | None
     level: SupplyLevel | None
     reset: Literal["local", "remote"]
+    interlocks: tuple[int, ...] = ()
+    tripped_by: tuple[int, ...] = ()
+    permissives: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,8 @@ class Program:
     loops: tuple[LoopUnit, ...]
     loop_index: dict[str, int]
     longest_step_s: float
+    interlocks: tuple[Interlock, ...]
+    permissives: tuple[Permissive, ...]
     safe: tuple[Demand, ...]
     overrides: OverrideRules
     bypasses: dict[str, BypassRule]

@@ -1,19 +1,21 @@
 """Phase 2, protect: what is forbidden, and why.
 
-Breaches of guards and faults of equipment latch a trip; water not known to be fit, a low or unknown level and
-equipment whose state is unknown forbid as long as they last.
+Breaches of guards, interlocks that trip and faults of equipment latch a trip; water not known to be fit, a low or
+unknown level, other interlocks and equipment whose state is unknown forbid as long as they last. Permissives, and
+guards on hold, forbid a start only.
 """
 
 from config.sample import Sample
-from control import output
-from control.arbitration import Demand
+from control import bypass, output
 from control.cause import Cause
 from control.code import Code
+from control.expression import Situation
 from control.findings import Findings, Permission
 from control.guard import GuardState, Verdict, reset
 from control.instant import Instant
 from control.level import LevelState
 from control.program import DispenserUnit, Program
+from control.state import ScanState
 from control.trip import TripState
 from control.work import Work
 
@@ -43,27 +45,35 @@ def permit_anew(work: Work, index: int) -> None:
     work.permissions[index] = permission(work.program, unit, work.found.levels[index], work.trips[index], work.found)
 
 
-def find(
-    program: Program, before: Findings, demanded: tuple[Demand, ...], image: tuple[Sample, ...], now: Instant
-) -> Findings:
-    """Steps every guard, level and piece of equipment; ``demanded`` are the outputs of the scan before."""
+def find(program: Program, before: ScanState, image: tuple[Sample, ...], now: Instant) -> Findings:
+    """Steps every guard, level and piece of equipment, then the interlocks and permissives that speak of them."""
     guards = tuple(guard.step(s, image, now) for guard, s in zip(program.guards, before.guards, strict=True))
-    if before.bypassed:
-        guards = _unlatched_while_bypassed(program, guards, before.bypassed, now)
+    bypassed = bypass.names(before.bypasses)
+    if bypassed:
+        guards = _unlatched_while_bypassed(program, guards, bypassed, now)
+    valves = tuple(valve.step(s, image, now) for valve, s in zip(program.valves, before.valves, strict=True))
+    pumps = tuple(pump.step(s, image, now) for pump, s in zip(program.pumps, before.pumps, strict=True))
+    situation = Situation(image, valves, pumps, guards, before.trips, before.dispensers, now)
     return Findings(
         guards=guards,
         levels=tuple(
             unit.level.step(s, image, now) if unit.level is not None else s
             for unit, s in zip(program.dispensers, before.levels, strict=True)
         ),
-        valves=tuple(valve.step(s, image, now) for valve, s in zip(program.valves, before.valves, strict=True)),
-        pumps=tuple(pump.step(s, image, now) for pump, s in zip(program.pumps, before.pumps, strict=True)),
+        valves=valves,
+        pumps=pumps,
         devices=tuple(device.step(s, image, now) for device, s in zip(program.devices, before.devices, strict=True)),
         follow=tuple(
             output.step(s, demand, program.signal_names[demand.signal], image[demand.signal], now)
-            for s, demand in zip(before.follow, demanded, strict=True)
+            for s, demand in zip(before.follow, before.outputs, strict=True)
         ),
-        bypassed=before.bypassed,
+        interlocks=tuple(
+            interlock.step(s, situation) for interlock, s in zip(program.interlocks, before.interlocks, strict=True)
+        ),
+        permissives=tuple(
+            permissive.step(s, situation) for permissive, s in zip(program.permissives, before.permissives, strict=True)
+        ),
+        bypassed=bypassed,
     )
 
 
@@ -88,10 +98,13 @@ def faults(unit: DispenserUnit, found: Findings) -> list[Cause]:
 
 
 def tripping_cause(program: Program, unit: DispenserUnit, found: Findings) -> Cause | None:
-    """What latches a trip now: a breach first, then a fault of equipment."""
+    """What latches a trip now: a breach first, then an interlock, then a fault of equipment."""
     for g in unit.guards:
         if found.guards[g].verdict is Verdict.BREACH and program.guards[g].name not in found.bypassed:
             return found.guards[g].cause
+    for i in unit.tripped_by:
+        if found.interlocks[i].trips:
+            return found.interlocks[i].acts
     return next((fault for fault in faults(unit, found) if fault.code in TRIPPING_FAULTS), None)
 
 
@@ -109,14 +122,20 @@ def permission(
             run = run or guard.cause
         elif guard.verdict is Verdict.HOLD:
             hold = hold or guard.cause
+    run = run or next((cause for i in unit.interlocks if (cause := found.interlocks[i].acts)), None)
     run = run or level.forbids_run or next(iter(faults(unit, found)), None)
-    return Permission(run or hold or level.forbids_start, run)
+    refused = next((cause for i in unit.permissives if (cause := found.permissives[i].refuses)), None)
+    return Permission(run or hold or level.forbids_start or refused, run)
 
 
 def not_resettable(program: Program, unit: DispenserUnit, found: Findings, now: Instant) -> Cause | None:
-    """Why a trip cannot be reset now, or ``None``: every guard clear on fresh good data, no standing fault."""
+    """Why a trip cannot be reset now, or ``None``: guards clear on fresh good data, and nothing stands that trips."""
     for g in unit.guards:
         cause = program.guards[g].not_clear(found.guards[g], now)
+        if cause is not None:
+            return cause
+    for i in unit.tripped_by:
+        cause = program.interlocks[i].not_clear(found.interlocks[i])
         if cause is not None:
             return cause
     return next(iter(faults(unit, found)), None)

@@ -20,7 +20,7 @@ from control.program import Program
 from control.protect import find, protect
 from control.regulate import regulate
 from control.sequence import dispense
-from control.state import ScanState, findings
+from control.state import ScanState
 from control.work import Work
 
 
@@ -42,7 +42,7 @@ def scan(
     image = forced(image, state.overrides, now)
     conditioned, image = condition(program, state.conditioned, image, now)  # 1 condition
     image = forced(image, state.overrides, now)
-    found = find(program, findings(state), state.outputs, image, now)  # 2 protect
+    found = find(program, state, image, now)  # 2 protect
     trips, dispensers, loops = list(state.trips), list(state.dispensers), list(state.loops)
     hands = state.overrides, state.bypasses, state.alarms
     work = Work(program, state, conditioned, image, now, found, trips, dispensers, loops, *hands)
@@ -85,6 +85,8 @@ def _after(work: Work) -> ScanState:
         ),
         devices=found.devices,
         follow=found.follow,
+        interlocks=found.interlocks,
+        permissives=found.permissives,
         dispensers=tuple(work.dispensers),
         loops=tuple(work.loops),
         alarms=work.alarms,

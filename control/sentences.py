@@ -249,6 +249,22 @@ SENTENCES: Final[dict[Code, tuple[str, str]]] = {
         "whether {0} is not known ({1})",
         "{0} 无法判断（{1}）",
     ),
+    Code.INTERLOCK_ACTS: (
+        "interlock {s} acts: {0}",
+        "联锁 {s} 动作：{1}",
+    ),
+    Code.INTERLOCK_UNKNOWN: (
+        "interlock {s} cannot be judged, which counts as acting: {0}",
+        "联锁 {s} 无法判断，按动作处理：{1}",
+    ),
+    Code.START_NOT_PERMITTED: (
+        "{s} does not permit a start: {0} is not so",
+        "启动条件 {s} 不满足：{1}",
+    ),
+    Code.START_UNKNOWN: (
+        "{s} cannot be judged, so it permits no start: {0}",
+        "启动条件 {s} 无法判断，不允许启动：{1}",
+    ),
     # levels
     Code.LEVEL_LOW: (
         "{s} is below {0}: no new order",

@@ -3,6 +3,7 @@
 from config.sample import hj212_flag
 from control.batch import BatchDispenser, BatchInputs
 from control.continuous import ContinuousDispenser, ContinuousInputs, ContinuousState
+from control.continuous import Phase as ContinuousPhase
 from control.fill import BatchState
 from control.fill_quality import QualityReading
 from control.guard import FastGuard
@@ -22,7 +23,9 @@ def dispense(work: Work) -> None:
                 trip, events = filled.trip, filled.events
                 work.results.append(filled)
             case ContinuousDispenser() as continuous, ContinuousState() as served:
-                pipe = ContinuousInputs(work.permissions[index].run, position(work, unit))
+                may = work.permissions[index]
+                forbids = may.start if served.phase is ContinuousPhase.STOPPED else may.run
+                pipe = ContinuousInputs(forbids, position(work, unit))
                 work.dispensers[index], holds = continuous.step(served, work.image, pipe, work.now)
                 trip, events = holds.trip, holds.events
                 work.results.append(holds)

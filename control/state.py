@@ -12,6 +12,7 @@ from control.device import DeviceState
 from control.fill import BatchState
 from control.findings import Findings
 from control.guard import GuardState
+from control.interlock import InterlockState, PermissiveState
 from control.level import LevelState
 from control.loop_state import LoopState
 from control.measurement import UNREAD, ConditionedState
@@ -37,6 +38,8 @@ class ScanState:
     pumps: tuple[PumpState, ...]
     devices: tuple[DeviceState, ...]
     follow: tuple[OutputState, ...]
+    interlocks: tuple[InterlockState, ...]
+    permissives: tuple[PermissiveState, ...]
     dispensers: tuple[DispenserState, ...]
     loops: tuple[LoopState, ...]
     alarms: Annunciator
@@ -48,8 +51,17 @@ class ScanState:
 
 def findings(state: ScanState) -> Findings:
     """The part of the state that phase 2 steps."""
-    bypassed = bypass.names(state.bypasses)
-    return Findings(state.guards, state.levels, state.valves, state.pumps, state.devices, state.follow, bypassed)
+    return Findings(
+        guards=state.guards,
+        levels=state.levels,
+        valves=state.valves,
+        pumps=state.pumps,
+        devices=state.devices,
+        follow=state.follow,
+        interlocks=state.interlocks,
+        permissives=state.permissives,
+        bypassed=bypass.names(state.bypasses),
+    )
 
 
 def initial_state(program: Program) -> ScanState:
@@ -63,6 +75,8 @@ def initial_state(program: Program) -> ScanState:
         pumps=tuple(PumpState() for _ in program.pumps),
         devices=tuple(DeviceState() for _ in program.devices),
         follow=tuple(OutputState() for _ in program.safe),
+        interlocks=tuple(interlock.initial() for interlock in program.interlocks),
+        permissives=tuple(permissive.initial() for permissive in program.permissives),
         dispensers=tuple(
             BatchState() if isinstance(unit.dispenser, BatchDispenser) else ContinuousState()
             for unit in program.dispensers

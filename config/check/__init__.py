@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from config.check.devices import check_devices
 from config.check.dispensers import check_dispenser
 from config.check.equipment import check_analog_outputs, check_pumps, check_shared_outputs, check_valves
+from config.check.interlocks import check_interlocks
 from config.check.links import check_links
 from config.check.loops import check_loops
 from config.check.measurements import check_measurements
@@ -31,6 +32,7 @@ def _findings(known: References) -> Iterator[Finding]:
     for tag, dispenser in known.site.dispensers.items():
         yield from check_dispenser(known, ("dispensers", tag), dispenser)
     yield from check_loops(known)
+    yield from check_interlocks(known)
     yield from check_uplink(known)
 
 

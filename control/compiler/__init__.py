@@ -10,6 +10,7 @@ from control.compiler.devices import compile_devices
 from control.compiler.dispensers import compile_dispenser
 from control.compiler.equipment import compile_pumps, compile_valves, safe_demands
 from control.compiler.guards import compile_guards
+from control.compiler.interlocks import compile_interlocks, compile_names, compile_permissives, with_interlocks
 from control.compiler.loops import compile_loops
 from control.compiler.measurements import compile_conditioned
 from control.compiler.overrides import compile_bypasses, compile_overrides
@@ -37,6 +38,8 @@ def compile_site(loaded: LoadedSite) -> Program:
         units.append(compile_dispenser(tag, settings, places, tuple(own), valves, pumps, table, zone, version))
     safe = safe_demands(site, table, valves, pumps)
     loops = compile_loops(loaded, safe)
+    names = compile_names(site, table, valves, pumps, guards, units)
+    interlocks, permissives = compile_interlocks(site, names, units, safe), compile_permissives(site, names, units)
     program = Program(
         signal_names=tuple(signal.name for signal in table.signals),
         units=tuple(signal.unit for signal in table.signals),
@@ -46,7 +49,7 @@ def compile_site(loaded: LoadedSite) -> Program:
         valves=valves,
         pumps=pumps,
         devices=compile_devices(table),
-        dispensers=tuple(units),
+        dispensers=with_interlocks(units, interlocks, permissives),
         dispenser_index={unit.tag: i for i, unit in enumerate(units)},
         loops=loops,
         loop_index={unit.loop.tag: i for i, unit in enumerate(loops)},
@@ -55,5 +58,7 @@ def compile_site(loaded: LoadedSite) -> Program:
         overrides=compile_overrides(loaded, safe),
         bypasses=compile_bypasses(loaded),
         guard_index={guard.name: i for i, guard in enumerate(guards)},
+        interlocks=interlocks,
+        permissives=permissives,
     )
     return replace(program, alarms=compile_alarms(program))

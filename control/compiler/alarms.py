@@ -9,6 +9,7 @@ from control.alarm_list import (
     DISPENSER,
     FORCED,
     GUARD,
+    INTERLOCK,
     LOOP,
     NOT_SILENCED,
     OUTPUT,
@@ -53,6 +54,9 @@ def _owners(program: Program) -> Iterator[tuple[str, str, Declared]]:
         yield block.name, "", SIGNAL
     for loop_unit in program.loops:
         yield loop_unit.loop.tag, "", LOOP
+    for interlock in program.interlocks:
+        group = program.dispensers[interlock.dispensers[0]].tag if interlock.dispensers else ""
+        yield interlock.name, group, dict.fromkeys(INTERLOCK, interlock.priority)
     for device in program.devices:
         yield device.tag, "", DEVICE
     for demand in program.safe:

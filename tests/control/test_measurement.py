@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.sample import NOT_YET_READ, Quality, Reason, Sample, quality_of
-from config.signals import guard_signals
+from config.signals import protecting_signals
 from control.cause import chain
 from control.code import Code
 from control.compiler import compile_site
@@ -184,7 +184,7 @@ def test_a_frozen_probe_is_found() -> None:
 
 
 def test_what_a_guarded_measurement_is_calculated_from_is_critical() -> None:
-    assert {"AIT-300.turbidity", *PROBES} <= guard_signals(LOADED.site)
+    assert {"AIT-300.turbidity", *PROBES} <= protecting_signals(LOADED.site)
     critical = {signal.name for signal in LOADED.signals.signals if signal.critical}
     assert critical == {"AIT-300.turbidity", *PROBES}
 
