@@ -15,7 +15,6 @@ class Code(StrEnum):
     RESET_ONLY_LOCAL = "reset-only-local"
     NOTHING_TO_CANCEL = "nothing-to-cancel"
     NOTHING_TO_START = "nothing-to-start"
-    START_ONLY_LOCAL = "start-only-local"
     ORDER_ID_NOT_ALLOWED = "order-id-not-allowed"
     ORDER_EXPIRED = "order-expired"
     USE_NOT_SERVED = "use-not-served"
@@ -117,7 +116,6 @@ class Code(StrEnum):
     QUOTA_EXCEEDED = "quota-exceeded"
     QUOTA_NOT_ALLOWED = "quota-not-allowed"
     NO_SUCH_QUOTA = "no-such-quota"
-    REASON_NEEDED = "reason-needed"
 
     # batch dispensers
     NO_FLOW = "no-flow"

@@ -50,7 +50,7 @@ def meter_replaced(work: Work, command: Command) -> Cause | None:
 def _not_by_a_person(command: Command) -> Cause | None:
     if not command.local:
         return Cause(Code.REPLACED_ONLY_LOCAL, command.target)
-    return Cause(Code.REASON_NEEDED, command.target) if not command.reason.strip() else None
+    return Cause(Code.REASON_MISSING, command.target) if not command.reason.strip() else None
 
 
 def _in_use(state: BatchState | ContinuousState, tag: str) -> Cause | None:

@@ -69,7 +69,7 @@ def _start(work: Work, command: Command) -> Cause | None:
         return found
     index, batch, state = found
     if not command.local:
-        return Cause(Code.START_ONLY_LOCAL, batch.tag)
+        return Cause(Code.ONLY_LOCAL, batch.tag)
     work.dispensers[index], refusal = batch.start(state)
     return refusal
 
@@ -80,7 +80,7 @@ def _pre_act_reset(work: Work, command: Command) -> Cause | None:
         return found
     index, batch, state = found
     if not command.reason.strip():
-        return Cause(Code.REASON_NEEDED, batch.tag)
+        return Cause(Code.REASON_MISSING, batch.tag)
     body = {"by": command.source, "reason": command.reason, "overruns_m3": [round(v, 6) for v in state.overruns_m3]}
     work.events.append(Event(Kind.EVENT, "pre-act-reset", batch.tag, body))
     work.dispensers[index] = batch.forget_overruns(state)

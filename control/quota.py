@@ -128,7 +128,7 @@ class Quota:
         if limit_m3 is not None and not (isfinite(limit_m3) and limit_m3 >= 0):
             return state, Cause(Code.QUOTA_NOT_ALLOWED, self.tag, (amount(limit_m3, "m3"),))
         if not reason.strip():
-            return state, Cause(Code.REASON_NEEDED, self.tag)
+            return state, Cause(Code.REASON_MISSING, self.tag)
         which = Span(span)
         told = None
         if limit_m3 is not None:

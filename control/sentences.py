@@ -44,10 +44,6 @@ SENTENCES: Final[dict[Code, tuple[str, str]]] = {
         "{s} has no order that waits for start",
         "{s} 没有等待启动的订单",
     ),
-    Code.START_ONLY_LOCAL: (
-        "{s} may only be started by a person on site",
-        "{s} 只能由现场人员启动",
-    ),
     Code.ORDER_ID_NOT_ALLOWED: (
         "an order needs an id of 1 to {0} characters",
         "订单编号应为 1 至 {0} 个字符",
@@ -381,10 +377,6 @@ SENTENCES: Final[dict[Code, tuple[str, str]]] = {
     Code.NO_SUCH_QUOTA: (
         "{s} has no {0} quota",
         "{s} 没有{0}配额",
-    ),
-    Code.REASON_NEEDED: (
-        "{s}: say why: this needs a reason, which is recorded",
-        "{s}：请说明原因，原因将被记录",
     ),
     # batch dispensers
     Code.NO_FLOW: (

@@ -40,7 +40,23 @@ def batch_inputs(work: Work, index: int, state: BatchState) -> BatchInputs:
     """What the step of a batch dispenser sees besides the image."""
     unit, may = work.program.dispensers[index], work.permissions[index]
     quality = tuple(_quality(work, g) for g in unit.guards) if state.order is not None else ()
-    return BatchInputs(may.start, may.run, position(work, unit), quality)
+    return BatchInputs(may.start, may.run, position(work, unit), quality, _by_hand(work, unit))
+
+
+def _by_hand(work: Work, unit: DispenserUnit) -> tuple[str, ...]:
+    """What people force on the equipment and signals of a dispenser, or have taken out of its guards, with who."""
+    if not work.overrides and not work.bypasses.standing:
+        return ()
+    program = work.program
+    places = [unit.valve, *([unit.slow_valve] if unit.slow_valve is not None else [])]
+    own = {program.valves[place].tag for place in places} | {program.guards[g].name for g in unit.guards}
+    own |= {program.signal_names[program.guards[g].signal] for g in unit.guards}
+    own |= {unit.dispenser.flow_name, unit.dispenser.meter.total_name}
+    if unit.pump is not None:
+        own.add(program.pumps[unit.pump].tag)
+    forced = [(one.target, one.by, one.reason) for one in work.overrides]
+    taken_out = [(one.target, one.by, one.reason) for one in work.bypasses.standing]
+    return tuple(f"{target} by {by}: {reason}" for target, by, reason in (*forced, *taken_out) if target in own)
 
 
 def position(work: Work, unit: DispenserUnit) -> Position:

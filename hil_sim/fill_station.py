@@ -12,6 +12,7 @@ from hil_sim.base_station import BaseStation, Settings
 from hil_sim.line import Line
 from hil_sim.pump import Pump
 from hil_sim.tank import Tank
+from hil_sim.tanker import Tanker
 from hil_sim.valve import MotorValve
 
 INFLOW_M3H: Final = 40.0
@@ -20,6 +21,7 @@ BORE_M: Final = 0.1
 SHUTOFF_HEAD_M: Final = 25.0
 OUTLET_HEIGHT_M: Final = 6.5
 START_LEVEL_M: Final = 3.0
+TANKER_M3: Final = 20.0
 START_TOTAL_M3: Final = 48_216.375
 """A meter that has served for a while: a total that starts at nil would hide carry faults."""
 
@@ -34,6 +36,8 @@ class FillStation(BaseStation):
         self.valves["XV-101"] = self.valve
         self.pumps["P-101"] = self.pump
         self.line = Line(FULL_FLOW_M3H, SHUTOFF_HEAD_M - OUTLET_HEIGHT_M + START_LEVEL_M)
+        self.tanker = Tanker(TANKER_M3)
+        self.measure("RIO-101.lsh_101", "", lambda: self.tanker.probe_dry)
         self.measure("RIO-101.zso_101", "", lambda: self.valve.opened)
         self.measure("RIO-101.zsc_101", "", lambda: self.valve.closed)
         self.measure("RIO-101.yl_101", "", lambda: self.pump.running)
@@ -53,7 +57,9 @@ class FillStation(BaseStation):
         self.pump.step(dt_s)
         head_m = SHUTOFF_HEAD_M * self.pump.speed**2 + self.tank.level_m - OUTLET_HEIGHT_M
         flow_m3s = self.line.flow_m3s(head_m, self.valve.opening)
-        self.meter.step(dt_s, self.tank.step(dt_s, INFLOW_M3H / 3600.0, flow_m3s))
+        given_m3 = self.tank.step(dt_s, INFLOW_M3H / 3600.0, flow_m3s)
+        self.meter.step(dt_s, given_m3)
+        self.tanker.step(dt_s, given_m3)
         self.step_water(dt_s)
 
     def _energise(self, value: Value) -> None:

@@ -5,6 +5,7 @@ Imports stand inside the commands, so that asking costs no more than what it nee
 
 import asyncio
 import sys
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,9 +20,11 @@ from edge.cli.decode import decode
 from edge.cli.identify import identify
 from edge.cli.meter_replaced import meter_replaced
 from edge.cli.options import DEFAULT_STATE, Json, State, TakesNegatives
+from edge.cli.orders import orders, pre_act_reset, start
 from edge.cli.override import bypass, end_bypass, force, overrides, release
 from edge.cli.printed import print_json, remark, say
 from edge.cli.profile import profile_app
+from edge.cli.quota import quota
 from edge.cli.read import read
 from edge.cli.scan_bus import scan_bus
 from edge.cli.write import write
@@ -42,6 +45,10 @@ app.command()(identify)
 app.command(cls=TakesNegatives)(write)
 app.command()(action)
 app.command("meter-replaced")(meter_replaced)
+app.command()(orders)
+app.command()(start)
+app.command("pre-act-reset")(pre_act_reset)
+app.command()(quota)
 app.command(cls=TakesNegatives)(force)
 app.command()(release)
 app.command()(bypass)
@@ -190,6 +197,9 @@ def order(
     volume: Annotated[str, typer.Argument(help="the volume with its unit: '8 m3' or '500 L'")],
     order_id: Annotated[str, typer.Option("--id", help="the order's id; a new one if not given")] = "",
     vehicle: Annotated[str, typer.Option(help="the vehicle's plate")] = "",
+    user: Annotated[str, typer.Option(help="for whose account")] = "",
+    use: Annotated[str, typer.Option(help="what the water is for; refused where that is not served")] = "",
+    valid: Annotated[str, typer.Option(help="how long the fill may wait to begin: '30 min'")] = "",
     wait: Annotated[bool, typer.Option("--wait", help="wait for the receipt and print it")] = False,
     state: State = DEFAULT_STATE,
     as_json: Json = False,
@@ -205,7 +215,11 @@ def order(
         "dispenser": dispenser,
         "volume_m3": volume_m3,
         "vehicle": vehicle,
+        "user": user,
+        "use": use,
     }
+    if valid:
+        request["order_expires_ms"] = (time.time() + quantity(valid, "time")) * 1000
     answer = ask(state, request | ({"order_id": order_id} if order_id else {}))
     if not wait:
         print_json(answer) if as_json else say(f"order {answer['order_id']} accepted")
@@ -236,16 +250,21 @@ def cancel(
 @app.command(cls=TakesNegatives)
 def setpoint(
     dispenser: Annotated[str, typer.Argument(help="a continuous dispenser")],
-    flow: Annotated[str, typer.Argument(help="the flow with its unit: '120 m3/h'; '0 m3/h' stops")],
+    wanted: Annotated[
+        str, typer.Argument(metavar="FLOW|PRESSURE", help="with its unit: '120 m3/h' or '3 bar'; '0 m3/h' stops")
+    ],
     state: State = DEFAULT_STATE,
     as_json: Json = False,
 ) -> None:
-    """Give a continuous dispenser another flow set-point."""
-    flow_m3h = quantity(flow, "flow")
-    if flow_m3h < 0:
-        raise typer.BadParameter(f"'{flow}': a flow is 0 (stops) or above")
-    answer = ask(state, {"op": "setpoint", "dispenser": dispenser, "flow_m3h": flow_m3h})
-    print_json(answer) if as_json else say(f"{dispenser}: set-point {flow} accepted")
+    """Give a continuous dispenser another set-point: of flow, or of pressure where it holds that."""
+    words = wanted.split()
+    pressure = len(words) == 2 and words[1] in ("bar", "mbar", "kPa", "MPa")
+    value = quantity(wanted, "pressure" if pressure else "flow")
+    if value < 0:
+        raise typer.BadParameter(f"'{wanted}': a set-point is 0 (stops) or above")
+    key = "pressure_bar" if pressure else "flow_m3h"
+    answer = ask(state, {"op": "setpoint", "dispenser": dispenser, key: value})
+    print_json(answer) if as_json else say(f"{dispenser}: set-point {wanted} accepted")
 
 
 @app.command()

@@ -338,6 +338,15 @@ def receipt_view(receipt: dict[str, Any]) -> Panel:
             receipt["meter"],
         )
     table.add_row("vehicle", receipt["vehicle"] or "-", f"use {receipt['use']}")
+    if receipt["user"]:
+        table.add_row("user", receipt["user"], "")
+    if receipt["mean_flow_m3h"] is not None:
+        flow = f"{receipt['mean_flow_m3h']:.1f} m3/h mean, {receipt['max_flow_m3h']:.1f} most"
+        table.add_row("flow", flow, "the meter disagrees with itself" if receipt["meter_disagrees"] else "")
+    for override in receipt["overrides"]:
+        table.add_row("by hand", Text(override, "red"), "")
+    if receipt["time_quality"] == "unsynchronised":
+        table.add_row("time", Text("the clock followed no time server", "yellow"), "")
     ended, stop = (Text("complete") if receipt["complete"] else Text("early", "red")), receipt["stop"]
     while stop is not None:
         table.add_row("ended" if ended else "", ended, stop["text"])

@@ -29,6 +29,7 @@ from control.scan import ScanResult, scan
 from control.state import ScanState
 from drivers.links import open_links
 from drivers.port import LinkDriver, LinkEvent
+from edge.clock import synchronised
 from edge.controller.diagnostics import Diagnostics
 from edge.controller.outputs import Outputs
 from edge.controller.recorder import Recorder
@@ -40,6 +41,8 @@ MAX_INBOX: Final = 64
 SAVE_FILLING_S: Final = 1.0
 SAVE_IDLE_S: Final = 30.0
 """How old the saved totals may get: the first while water is dispensed, the second (for flash wear) otherwise."""
+CLOCK_S: Final = 10.0
+"""How often the kernel is asked whether its clock follows a time server."""
 SAFE_STOP_S: Final = 2.0
 """How long a stop waits for the outputs to be confirmed safe."""
 
@@ -87,10 +90,12 @@ class Controller:
         self._scanning = False
         self._failure: asyncio.Future[None] | None = None
         self._clock: Callable[[], float] = time.monotonic
+        self._synchronised = synchronised()
+        self._clock_asked_at = float("-inf")
 
     def now(self) -> Instant:
         """The present moment, on the loop's clock and in UTC."""
-        return Instant(self._clock(), time.time())
+        return Instant(self._clock(), time.time(), self._synchronised)
 
     def take(self, indices: Sequence[int], samples: Sequence[Sample]) -> None:
         """Takes the readings of one reply into the image; scans at once when one of them is critical."""
@@ -151,6 +156,8 @@ class Controller:
             missed = int(late / self._period)
             self.timing.periodic(late, missed)
             self._guarded_scan(on_demand=False)
+            if loop.time() - self._clock_asked_at >= CLOCK_S:
+                self._synchronised, self._clock_asked_at = synchronised(), loop.time()
             if self._diagnostics.due(loop.time()):
                 self.take(self._diagnostics.indices, self._diagnostics.take(loop.time()))
             due += self._period * (missed + 1)

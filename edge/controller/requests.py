@@ -224,7 +224,7 @@ class Requests:
                     "mode": "batch",
                     "order": asdict(order) if order is not None else None,
                     "delivered_m3": round(state.delivered_m3, 6),
-                    "waits_for": [sentence(cause) for cause in chain(state.cause)] if order is not None else [],
+                    "because": [sentence(cause) for cause in chain(state.cause)] if order is not None else [],
                     "pre_act": {"learned_from_m3": [round(one, 6) for one in state.overruns_m3]},
                 }
             case ContinuousDispenser() as settings, ContinuousState():
@@ -251,7 +251,7 @@ class Requests:
         for index, unit in enumerate(self._controller.program.dispensers):
             told = self._dispenser(index)
             if told["mode"] == "batch" and told["order"] is not None:
-                keys = ("phase", "order", "delivered_m3", "flow_m3h", "waits_for")
+                keys = ("phase", "order", "delivered_m3", "flow_m3h", "because")
                 found.append({"dispenser": unit.tag, **{key: told[key] for key in keys}})
         return found
 

@@ -22,8 +22,20 @@ from edge.json_text import parsed
 from edge.store.database import open_database
 
 FILE_NAME: Final = "forwarder.db"
-OPS: Final = ("order", "cancel", "setpoint", "reset")
-ARGUMENTS: Final = ("dispenser", "volume_m3", "order_id", "vehicle", "flow_m3h")
+OPS: Final = ("order", "cancel", "setpoint", "reset", "quota")
+ARGUMENTS: Final = (
+    "dispenser",
+    "volume_m3",
+    "order_id",
+    "vehicle",
+    "user",
+    "use",
+    "order_expires_ms",
+    "flow_m3h",
+    "pressure_bar",
+    "span",
+    "reason",
+)
 MAX_BYTES: Final = 16 * 1024
 """A longer envelope is refused unread: an order takes some 400 bytes."""
 KEPT_IDS: Final = 10_000

@@ -127,6 +127,7 @@ class FillStation(Bench):
             "AIT-101.turbidity": 2.5,
             "PLC-100.outlet_ph": 7.4,
             "PLC-100.level": 3.0,
+            "RIO-101.lsh_101": True,
             "AIT-102.cod": 18.0,
             "AIT-103.ammonia": 0.6,
         }

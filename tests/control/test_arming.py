@@ -23,7 +23,7 @@ def with_arm(settings: str) -> LoadedSite:
             "        start: {table: discrete, address: 15, type: bool}\n"
             "        stop: {table: discrete, address: 16, type: bool}\n",
         ),
-        ("    max_order: 20 m3\n", f"    max_order: 20 m3\n    arm: {{{settings}, timeout: 30 s}}\n"),
+        ("    arm: {overfill: RIO-101.lsh_101}\n", f"    arm: {{{settings}, timeout: 30 s}}\n"),
     )
 
 
@@ -92,7 +92,7 @@ def test_start_may_be_given_by_a_person_on_site_and_by_nobody_else() -> None:
     station.run(1.0)
     far = station.ask(Op.START, "FILL-1", source="platform:dispatch")
     assert far.refusal is not None
-    assert far.refusal.code is Code.START_ONLY_LOCAL
+    assert far.refusal.code is Code.ONLY_LOCAL
     assert station.ask(Op.START, "FILL-1").accepted
     station.until(Phase.FULL_FLOW)
     late = station.ask(Op.START, "FILL-1")

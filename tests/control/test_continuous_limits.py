@@ -11,7 +11,7 @@ from control.code import Code
 from control.command import Op
 from control.continuous import ContinuousDispenser, ContinuousInputs, Phase
 from control.valve import Position
-from tests.control.bench import PERIOD_S, edited
+from tests.control.bench import PERIOD_S, SITES, edited
 from tests.control.test_continuous import TRAVEL_S, PlantOutlet
 
 AT_1_BAR_M3H = 60.0
@@ -25,7 +25,10 @@ class Outlet(PlantOutlet):
 
     def __init__(self, settings: str, pid: str = PID) -> None:
         pressure = '        pressure: {namespace: "urn:changzhi:wwtp", node: s=PT-201.P, unit: bar, range: [0, 16]}\n'
-        super().__init__(edited("plant-outlet", (SETTINGS + PID, settings + pid), (LEVEL, pressure + LEVEL)))
+        text = (SITES / "plant-outlet.yaml").read_text(encoding="utf-8")
+        begin = text.index("    setpoint: 120 m3/h")
+        own = text[begin : text.index(PID, begin)] + PID
+        super().__init__(edited("plant-outlet", (own, settings + pid), (LEVEL, pressure + LEVEL)))
 
     def started(self) -> "Outlet":
         super().started()
@@ -138,7 +141,7 @@ def test_another_quota_is_recorded_with_who_and_why() -> None:
     outlet = Outlet(SETTINGS + "    quota: {daily: 2000 m3}\n").started()
     refused = outlet.ask(Op.QUOTA, "INDUSTRY", value="daily", volume_m3=5.0)
     assert refused.refusal is not None
-    assert refused.refusal.code is Code.REASON_NEEDED
+    assert refused.refusal.code is Code.REASON_MISSING
     assert outlet.ask(Op.QUOTA, "INDUSTRY", value="daily", volume_m3=5.0, reason="drought").accepted
     event = outlet.events_named("quota-changed")[-1].body
     assert (event["was_m3"], event["limit_m3"], event["by"], event["reason"]) == (2000.0, 5.0, "local:test", "drought")
@@ -146,7 +149,7 @@ def test_another_quota_is_recorded_with_who_and_why() -> None:
     assert outlet.ask(Op.QUOTA, "INDUSTRY", value="daily", volume_m3=-1.0, reason="rain").accepted
     outlet.scan()
     assert outlet.alarms == set()
-    none = outlet.ask(Op.QUOTA, "RIVER", value="daily", volume_m3=5.0, reason="drought")
+    none = Outlet(SETTINGS).ask(Op.QUOTA, "INDUSTRY", value="daily", volume_m3=5.0, reason="drought")
     assert none.refusal is not None
     assert none.refusal.code is Code.NO_SUCH_QUOTA
 

@@ -72,7 +72,7 @@ def test_what_was_learned_of_the_old_meter_is_forgotten() -> None:
     ("arguments", "code"),
     [
         ({"source": "platform:dispatch"}, Code.REPLACED_ONLY_LOCAL),
-        ({"reason": " "}, Code.REASON_NEEDED),
+        ({"reason": " "}, Code.REASON_MISSING),
         ({"reads_m3": -1.0}, Code.READING_NOT_ALLOWED),
         ({"reads_m3": 1e6}, Code.READING_NOT_ALLOWED),
         ({"reads_m3": None}, Code.READING_NOT_ALLOWED),

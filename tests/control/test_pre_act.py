@@ -118,7 +118,7 @@ def test_a_person_lets_it_begin_anew_after_a_new_valve_and_says_why() -> None:
     assert learned_after(station) != ()
     refused = station.ask(Op.PRE_ACT_RESET, "FILL-1")
     assert refused.refusal is not None
-    assert refused.refusal.code == "reason-needed"
+    assert refused.refusal.code == "reason-missing"
     assert station.ask(Op.PRE_ACT_RESET, "FILL-1", reason="XV-101 replaced").accepted
     assert learned_after(station) == ()
     [event] = [event for event in station.events_named("pre-act-reset") if event.kind is Kind.EVENT]

@@ -102,7 +102,7 @@ def test_another_limit_is_set_by_a_person_who_says_why_and_taken_back() -> None:
         ("weekly", 1.0, "because", Code.NO_SUCH_QUOTA),
         ("daily", float("nan"), "because", Code.QUOTA_NOT_ALLOWED),
         ("daily", -1.0, "because", Code.QUOTA_NOT_ALLOWED),
-        ("daily", 5.0, " ", Code.REASON_NEEDED),
+        ("daily", 5.0, " ", Code.REASON_MISSING),
     ],
 )
 def test_a_limit_that_makes_no_sense_is_refused(span: str, limit: float, reason: str, code: Code) -> None:

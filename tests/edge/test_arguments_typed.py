@@ -101,7 +101,7 @@ async def test_a_broker_is_a_url(broker: str) -> None:
     [
         (("order", "FILL-1", "-5 L"), exit_codes.USAGE, "the volume of an order is above 0"),
         (("order", "FILL-1", "0 m3"), exit_codes.USAGE, "the volume of an order is above 0"),
-        (("setpoint", "INDUSTRY", "-5 m3/h"), exit_codes.USAGE, "a flow is 0 (stops) or above"),
+        (("setpoint", "INDUSTRY", "-5 m3/h"), exit_codes.USAGE, "a set-point is 0 (stops) or above"),
         (("write", "X.sp", "-5"), exit_codes.UNREACHABLE, "no controller runs"),
         (("write", "X.sp", "-5.5 degC", "--yes"), exit_codes.UNREACHABLE, "no controller runs"),
         (("write", "X.sp", "-.5"), exit_codes.UNREACHABLE, "no controller runs"),
