@@ -1,6 +1,8 @@
 """What goes wrong at a dispenser: for each cause its alarm and its action, as the table says, through whole scans."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +11,7 @@ from control.alarm import Priority
 from control.cause import root
 from control.code import Code
 from control.fill_phase import DISPENSING, Phase
-from control.response import BATCH, CONTINUOUS, TRIPS, Action
+from control.response import BATCH, CONTINUOUS, TRIPS, Action, Response
 from tests.control.bench import FillStation, edited
 
 
@@ -165,6 +167,18 @@ def test_more_than_the_pre_act_limit_beyond_the_preset_is_an_alarm() -> None:
     station.leak_m3h = 40.0
     station.run(60.0)
     assert "FILL-1.overrun" in station.alarms
+
+
+@pytest.mark.parametrize(("table", "heading"), [(BATCH, "## Batch"), (CONTINUOUS, "## Continuous")])
+def test_the_document_says_what_the_table_says(table: dict[Code, Response], heading: str) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "dispensers.md").read_text(encoding="utf-8")
+    part = text[text.index(heading) :].split("\n## ")[0]
+    rows = re.findall(r"^\| `([a-z-]+)` \| .+ \| ([a-z-]+) \| ([a-z ]+) \|$", part, re.MULTILINE)
+    said = {code: (alarm, action) for code, alarm, action in rows}
+    assert said == {
+        str(code): (one.alarm.name.lower() if one.alarm is not None else "-", str(one.action))
+        for code, one in table.items()
+    }
 
 
 def test_every_trip_and_every_fast_close_is_an_alarm_of_high_priority() -> None:
