@@ -198,7 +198,7 @@ def _shelve(state: AlarmState, command: Command, now: Instant) -> _Done | Cause:
     if not 0 < command.duration_s <= limit:
         return Cause(Code.SHELF_TOO_LONG, state.id, (amount(command.duration_s, "s"), amount(limit, "s")))
     if not command.reason:
-        return Cause(Code.REASON_NEEDED, state.id)
+        return Cause(Code.REASON_MISSING, state.id)
     ends_at = now.mono + command.duration_s
     by, reason = command.source, command.reason
     return alarm.changed(state, Trigger.SHELVE, now, by=by, reason=reason, ends_at=ends_at), Trigger.SHELVE
@@ -217,7 +217,7 @@ def _remove(state: AlarmState, command: Command, now: Instant) -> _Done | Cause:
     if state.state is State.OUT_OF_SERVICE:
         return Cause(Code.ALREADY_SILENCED, state.id, ("out of service",))
     if not command.reason:
-        return Cause(Code.REASON_NEEDED, state.id)
+        return Cause(Code.REASON_MISSING, state.id)
     by, reason = command.source, command.reason
     return alarm.changed(state, Trigger.REMOVE, now, by=by, reason=reason), Trigger.REMOVE
 
