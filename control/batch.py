@@ -208,14 +208,10 @@ class BatchDispenser:
             armed = self.arming.step(state.arming, image, state.phase is Phase.ARMED, now)
             state = state if armed is state.arming else replace(state, arming=armed)
         if flows and flow is not None and state.total_start_m3 is not None:
-            first = state.first_flow_at is None
-            state = replace(
-                state,
-                max_flow_m3h=max(state.max_flow_m3h, flow),
-                first_flow_at=now.mono if first else state.first_flow_at,
-                first_flow_utc=now.utc if first and state.first_flow_utc is None else state.first_flow_utc,
-                last_flow_at=now.mono,
-            )
+            if state.first_flow_at is None:
+                state = replace(state, first_flow_at=now.mono, first_flow_utc=state.first_flow_utc or now.utc)
+            if flow > state.max_flow_m3h:
+                state = replace(state, max_flow_m3h=flow)
         if state.disagrees is None and state.check is not meter_check.AT_REST and self.check.disagrees(state.check):
             state = replace(state, disagrees=self.check.cause(self.meter.total_name, state.check))
         low = dispensing and self.watch.found(watch, now) is Code.LOW_FLOW

@@ -45,7 +45,6 @@ class BatchState:
     started_utc: float | None = None
     first_flow_at: float | None = None
     first_flow_utc: float | None = None
-    last_flow_at: float | None = None
     stopped_utc: float | None = None
     max_flow_m3h: float = 0.0
     quality: tuple[FillQuality, ...] = ()

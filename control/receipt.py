@@ -46,7 +46,7 @@ def receipt_of(state: BatchState, facts: ReceiptFacts, pre_act_m3: float, left_m
         "total_start_m3": state.total_start_m3,
         "total_end_m3": state.meter.total_m3 if started else None,
         "max_flow_m3h": round(state.max_flow_m3h, 3),
-        "mean_flow_m3h": mean_flow_m3h(state.delivered_m3, state.first_flow_at, state.last_flow_at),
+        "mean_flow_m3h": mean_flow_m3h(state.delivered_m3, state.first_flow_at, state.nil_since),
         "by_flow_m3": round(state.check.by_flow_m3, 6),
         "meter_disagrees": state.disagrees is not None,
         "pre_act_m3": round(pre_act_m3, 6),
@@ -73,8 +73,8 @@ def time_quality(now: Instant) -> str:
     return "synchronised" if now.synchronised else "unsynchronised"
 
 
-def mean_flow_m3h(delivered_m3: float, first_flow_at: float | None, last_flow_at: float | None) -> float | None:
+def mean_flow_m3h(delivered_m3: float, first_flow_at: float | None, nil_since: float | None) -> float | None:
     """The mean flow while water flowed; ``None`` when that is not known (after a restart) or nothing flowed."""
-    if first_flow_at is None or last_flow_at is None or last_flow_at <= first_flow_at:
+    if first_flow_at is None or nil_since is None or nil_since <= first_flow_at:
         return None
-    return round(delivered_m3 / (last_flow_at - first_flow_at) * 3600, 3)
+    return round(delivered_m3 / (nil_since - first_flow_at) * 3600, 3)

@@ -21,7 +21,6 @@ RECORDS: Final = frozenset(
         "max_flow_m3h",
         "highest_m3h",
         "first_flow_at",
-        "last_flow_at",
         "read_at",
         "quality",
         "served_m3",
