@@ -147,6 +147,20 @@ async def test_the_outlet_is_run_from_the_command_line(station: Station) -> None
     assert "INDUSTRY" in text.stdout
     assert "AIT-201" in text.stdout
 
+    code, answer = await _ask(station, "setpoint", "INDUSTRY", "3 bar")
+    assert code == exit_codes.REFUSED
+    assert answer["refusal"]["code"] == "setpoint-not-allowed"
+    code, answer = await _ask(station, "quota", "INDUSTRY", "--daily", "4000 m3")
+    assert (code, answer["refusal"]["code"]) == (exit_codes.REFUSED, "reason-missing")
+    code, answer = await _ask(station, "quota", "INDUSTRY", "--daily", "4000 m3", "--reason", "dry week")
+    assert code == exit_codes.DONE
+    assert answer["quota"]["daily"]["limit_m3"] == 4000.0
+    assert 0.0 < answer["quota"]["daily"]["used_m3"] == answer["quota"]["yearly"]["used_m3"]
+    code, answer = await _ask(station, "orders")
+    assert (code, answer["orders"]) == (exit_codes.DONE, [])
+    code, answer = await _ask(station, "start", "INDUSTRY")
+    assert (code, answer["refusal"]["code"]) == (exit_codes.REFUSED, "wrong-mode")
+
     code, answer = await _ask(station, "setpoint", "INDUSTRY", "80 m3/h")
     assert (code, answer["accepted"]) == (exit_codes.DONE, True)
     code, answer = await _ask(station, "setpoint", "INDUSTRY", "900 m3/h")
