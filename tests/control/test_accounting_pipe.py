@@ -86,7 +86,7 @@ scripts = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(scripts)
 def test_all_water_is_in_one_book_and_no_quota_is_exceeded_by_more_than_is_stated(
     script: list[tuple[str, float, float]],

@@ -53,7 +53,7 @@ class SlowValve(FillStation):
             self.read_at = self.mono
 
 
-@pytest.mark.parametrize("poll_s", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("poll_s", [0.5, 1.0])
 def test_it_converges_to_the_closed_form_of_a_linear_valve_within_one_poll(poll_s: float) -> None:
     station = SlowValve(poll_s)
     station.ready()
