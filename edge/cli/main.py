@@ -18,6 +18,7 @@ from edge.cli.action import action
 from edge.cli.ask import ask, quantity
 from edge.cli.decode import decode
 from edge.cli.identify import identify
+from edge.cli.matrix import matrix
 from edge.cli.meter_replaced import meter_replaced
 from edge.cli.options import DEFAULT_STATE, Json, State, TakesNegatives
 from edge.cli.orders import orders, pre_act_reset, start
@@ -44,6 +45,7 @@ app.command(cls=TakesNegatives)(decode)
 app.command()(identify)
 app.command(cls=TakesNegatives)(write)
 app.command()(action)
+app.command()(matrix)
 app.command("meter-replaced")(meter_replaced)
 app.command()(orders)
 app.command()(start)

@@ -17,6 +17,8 @@ from control.continuous import ContinuousDispenser, ContinuousState
 from control.facts import fact_names, facts
 from control.fill import BatchState
 from control.guard import FastGuard
+from control.matrix import cause_and_effect
+from control.matrix import to_json as matrix_json
 from control.override import Override
 from control.quota import Quota, QuotaState, Span
 from control.why import to_json as why_json
@@ -88,6 +90,10 @@ class Requests:
                     return {"ok": True, "orders": self._orders()}
                 case "overrides":
                     return {"ok": True, "overrides": self._overrides()}
+                case "matrix":
+                    controller = self._controller
+                    sheet = cause_and_effect(controller.program)
+                    return {"ok": True, **matrix_json(sheet, controller.state)}
                 case "alarms":
                     return self._alarms(request)
                 case "why":
