@@ -32,6 +32,8 @@ class Op(StrEnum):
     UNSHELVE = "unshelve"
     OUT_OF_SERVICE = "out-of-service"
     IN_SERVICE = "in-service"
+    PROOF_TEST = "proof-test"
+    SIGN_OFF = "sign-off"
 
 
 @dataclass(frozen=True, slots=True)

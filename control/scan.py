@@ -21,7 +21,7 @@ from control.protect import find, protect
 from control.regulate import regulate
 from control.sequence import dispense
 from control.state import ScanState
-from control.work import Work
+from control.work import Work, begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,7 @@ def scan(
     conditioned, image = condition(program, state.conditioned, image, now)  # 1 condition
     image = forced(image, state.overrides, now)
     found = find(program, state, image, now)  # 2 protect
-    trips, dispensers, loops = list(state.trips), list(state.dispensers), list(state.loops)
-    hands = state.overrides, state.bypasses, state.alarms
-    work = Work(program, state, conditioned, image, now, found, trips, dispensers, loops, *hands)
+    work = begun(program, state, conditioned, image, now, found)
     work.events += ended
     protect(work)
     answers = tuple(obey(work, command) for command in commands)
@@ -92,6 +90,7 @@ def _after(work: Work) -> ScanState:
         alarms=work.alarms,
         overrides=work.overrides,
         bypasses=work.bypasses,
+        proof=work.proof,
         outputs=outputs,
         scanned_at=now.mono,
     )

@@ -19,6 +19,7 @@ from control.measurement import UNREAD, ConditionedState
 from control.output import OutputState
 from control.override import Override
 from control.program import Program
+from control.proof_test import NEVER_TESTED, ProofState
 from control.pump import PumpState
 from control.trip import TripState
 from control.valve import ValveState
@@ -45,6 +46,7 @@ class ScanState:
     alarms: Annunciator
     overrides: tuple[Override, ...]
     bypasses: BypassState
+    proof: ProofState
     outputs: tuple[Demand, ...]
     scanned_at: float | None = None
 
@@ -85,5 +87,6 @@ def initial_state(program: Program) -> ScanState:
         alarms=Annunciator(),
         overrides=(),
         bypasses=NO_BYPASS,
+        proof=NEVER_TESTED,
         outputs=program.safe,
     )

@@ -25,6 +25,7 @@ from edge.cli.orders import orders, pre_act_reset, start
 from edge.cli.override import bypass, end_bypass, force, overrides, release
 from edge.cli.printed import print_json, remark, say
 from edge.cli.profile import profile_app
+from edge.cli.prooftest import prooftest
 from edge.cli.quota import quota
 from edge.cli.read import read
 from edge.cli.scan_bus import scan_bus
@@ -56,6 +57,7 @@ app.command()(release)
 app.command()(bypass)
 app.command("end-bypass")(end_bypass)
 app.command()(overrides)
+app.command()(prooftest)
 
 Site = Annotated[Path, typer.Argument(help="the site file (YAML)", show_default=False)]
 
