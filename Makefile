@@ -46,8 +46,9 @@ bench: $(READY) ## measure: ours beside the bare libraries, in one run (BENCH_AR
 fuzz: $(READY) ## ten million mutated frames against the Modbus driver (FUZZ_ARGS="--frames N --seed N --jobs N")
 	@$(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
 
-docs: $(READY) ## write the page of each device profile anew
+docs: $(READY) ## write the page of each device profile and the pictures of the state machines anew
 	@$(BIN)/penstock profile pages docs/devices
+	@$(BIN)/penstock diagrams docs/diagrams
 
 lock: $(READY) ## resolve the dependencies anew into the lock files
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \

@@ -3,7 +3,8 @@
 import copy
 import difflib
 import typing
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -37,12 +38,13 @@ Path_ = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class LoadedSite:
-    """A site that may run: the model, each device's profile, and the signal table."""
+    """A site that may run: the model, each device's profile, the signal table, and on which line each alarm stands."""
 
     path: Path
     site: Site
     profiles: dict[str, ModbusProfile | OpcUaProfile]
     signals: SignalTable
+    alarm_lines: Mapping[str, int] = field(default_factory=dict)
 
 
 class _Document:
@@ -142,7 +144,8 @@ def load_site(path: Path) -> LoadedSite:
     problems += [problem for problem in found if problem.path not in reported]
     if problems:
         raise ConfigError(sorted(problems, key=lambda problem: (problem.file, problem.line)))
-    return LoadedSite(path, site, profiles, signal_table(site, profiles))
+    lines = {name: document.line(("alarms", name)) for name in site.alarms}
+    return LoadedSite(path, site, profiles, signal_table(site, profiles), lines)
 
 
 def load_profile(path: Path) -> ModbusProfile | OpcUaProfile:

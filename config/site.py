@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from config.alarm import Alarm, AlarmId
 from config.device import Device
 from config.dispenser import Dispenser
 from config.equipment import AnalogOutput, Pump, Valve
@@ -90,4 +91,5 @@ class Site(FileModel):
     overrides: Overrides = Overrides()
     interlocks: dict[Tag, Interlock] = {}
     permissives: dict[Tag, Permissive] = {}
+    alarms: dict[AlarmId, Alarm] = {}
     uplink: Uplink | None = None

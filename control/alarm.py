@@ -237,8 +237,8 @@ def can(state: AlarmState, trigger: Trigger) -> bool:
 
 
 def ending(state: AlarmState) -> Trigger:
-    """What the end of its suppression is: to normal, or to latched where it stood meanwhile and stands no more."""
-    return Trigger.END_LATCHED if state.held and not state.stands else Trigger.END
+    """What the end of its suppression is: to normal, or to latched where a latched one stood meanwhile."""
+    return Trigger.END_LATCHED if state.held else Trigger.END
 
 
 def event(before: AlarmState, after: AlarmState, trigger: Trigger, now: Instant, *, first_out: bool = False) -> Event:

@@ -45,7 +45,6 @@ GUARD: Final[Declared] = {
     Code.RESULT_STALE: Priority.MEDIUM,
     Code.RESULT_EXPIRED: Priority.MEDIUM,
     Code.NO_RESULT: Priority.MEDIUM,
-    Code.PROOF_TEST_DUE: Priority.LOW,
 }
 """Short of a breach, which is a trip."""
 SIGNAL: Final[Declared] = {
@@ -71,5 +70,8 @@ OUTPUT: Final[Declared] = {NOT_FOLLOWED: Priority.MEDIUM}
 FORCED: Final[Declared] = {OVERRIDDEN: Priority.MEDIUM}
 BYPASS: Final[Declared] = {BYPASSED: Priority.HIGH}
 
+ON_DELAYS: Final[Mapping[str, float]] = {Code.QUALITY_UNKNOWN: 10.0, Code.NO_RESULT: 10.0}
+"""On-delays in seconds: what is not known because the station has only just begun to read is nobody's alarm. It is the
+alarm that waits; the water does not flow meanwhile."""
 NOT_SILENCED: Final = frozenset({TRIP, OVERRIDDEN, BYPASSED})
 """Names of alarms that nobody may shelve or take out of service, unless the site file says so."""

@@ -6,14 +6,12 @@ How a thing gets an alarm: its codes stand in ``alarm_list.py`` (what a dispense
 ``RIO-101.<name>`` where a name is given. Nothing is said while nothing is wrong.
 """
 
-from datetime import UTC, datetime
-
-from control import annunciator, proof_test
+from control import annunciator
 from control.alarm_list import BYPASSED, NOT_FOLLOWED, OFFLINE, OVERRIDDEN, TRIP
-from control.cause import Cause
-from control.code import Code
+from control.expression import Situation
 from control.guard import Verdict
 from control.protect import faults
+from control.site_alarm import judge
 from control.voting import AGREED
 from control.work import Work
 
@@ -25,10 +23,26 @@ def annunciate(work: Work) -> None:
     _loops(work)
     _overrides(work)
     _interlocks(work)
-    _proof_tests(work)
     _devices(work)
-    work.alarms, events = annunciator.step(work.program.alarms, work.alarms, work.raised, frozenset(), work.now)
+    suppressed = _by_site(work)
+    work.alarms, events = annunciator.step(work.program.alarms, work.alarms, work.raised, suppressed, work.now)
     work.events += events
+
+
+def _by_site(work: Work) -> set[int]:
+    """Raises what the site's own conditions say; returns what its design suppresses."""
+    program, found = work.program, work.found
+    work.alarm_memories = work.before.alarm_memories
+    if not program.alarm_conditions:
+        return set()
+    situation = Situation(
+        work.image, found.valves, found.pumps, found.guards, tuple(work.trips), tuple(work.dispensers), work.now
+    )
+    raised, suppressed, work.alarm_memories = judge(
+        program.alarm_conditions, program.alarms, work.alarms, work.before.alarm_memories, situation
+    )
+    work.raised.update(raised)
+    return suppressed
 
 
 def _dispensers(work: Work) -> None:
@@ -72,16 +86,6 @@ def _interlocks(work: Work) -> None:
     for interlock, state in zip(work.program.interlocks, work.found.interlocks, strict=True):
         if state.acts is not None:
             work.alarm(interlock.name, state.acts)
-
-
-def _proof_tests(work: Work) -> None:
-    """The guards that must be proved again, by the calendar."""
-    for guard, interval in zip(work.program.guards, work.program.proof_intervals, strict=True):
-        if interval is not None:
-            at = proof_test.due_utc(work.proof, guard.name, interval)
-            if work.now.utc >= at:
-                day = datetime.fromtimestamp(at, UTC).strftime("on %Y-%m-%d") if at > 0 else "before its first use"
-                work.alarm(guard.name, Cause(Code.PROOF_TEST_DUE, guard.name, (day,)))
 
 
 def _devices(work: Work) -> None:

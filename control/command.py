@@ -32,8 +32,6 @@ class Op(StrEnum):
     UNSHELVE = "unshelve"
     OUT_OF_SERVICE = "out-of-service"
     IN_SERVICE = "in-service"
-    PROOF_TEST = "proof-test"
-    SIGN_OFF = "sign-off"
 
 
 @dataclass(frozen=True, slots=True)

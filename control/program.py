@@ -19,6 +19,7 @@ from control.loop import Loop
 from control.measurement import Conditioned
 from control.override import OverrideRules
 from control.pump import Pump
+from control.site_alarm import AlarmCondition
 from control.split_range import LoopOutput
 from control.valve import Valve
 
@@ -63,8 +64,6 @@ class Program:
     """A compiled site. ``signal_names``, ``units`` and ``stale_after`` are by image index. ``conditioned`` are
     in the order in which they rest on each other, ``loops`` too: an outer one before its inner one.
 
-    ``proof_intervals`` are by guard, in seconds.
-
     ``safe``: every actuator in its safe position (valves closed, pumps off), in the order of all outputs: valves,
     pumps, analog outputs. ``longest_step_s``: no loop integrates over a longer gap between two scans.
     """
@@ -88,5 +87,5 @@ class Program:
     overrides: OverrideRules
     bypasses: dict[str, BypassRule]
     guard_index: dict[str, int]
-    proof_intervals: tuple[float | None, ...]
     alarms: Alarms = field(default_factory=Alarms)
+    alarm_conditions: tuple[AlarmCondition, ...] = ()

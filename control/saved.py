@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from config.errors import StoreError
-from control import annunciator, bypass, continuous, fill, guard, loop, override, proof_test
+from control import annunciator, bypass, continuous, fill, guard, loop, override
 from control.cause import Cause, from_json, to_json
 from control.code import Code
 from control.continuous import ContinuousState
@@ -52,7 +52,6 @@ def to_saved(program: Program, state: ScanState, now: Instant) -> dict[str, Any]
         "bypasses": bypass.to_saved(state.bypasses, now),
         "loops": {unit.loop.tag: loop.to_saved(one) for unit, one in zip(program.loops, state.loops, strict=True)},
         "alarms": annunciator.to_saved(state.alarms, now),
-        "proof": proof_test.to_saved(state.proof),
     }
 
 
@@ -89,7 +88,6 @@ def restored(program: Program, saved: dict[str, Any], now: Instant) -> ScanState
             for unit, fresh_loop in zip(program.loops, state.loops, strict=True)
         )
         alarms = annunciator.from_saved(program.alarms, saved["alarms"], now)
-        proof = proof_test.from_saved(saved["proof"]) if "proof" in saved else state.proof
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"the saved state cannot be read: {error!r}") from error
     return replace(
@@ -101,7 +99,6 @@ def restored(program: Program, saved: dict[str, Any], now: Instant) -> ScanState
         overrides=overrides,
         bypasses=bypasses,
         alarms=alarms,
-        proof=proof,
     )
 
 

@@ -21,7 +21,7 @@ from control.protect import find, protect
 from control.regulate import regulate
 from control.sequence import dispense
 from control.state import ScanState
-from control.work import Work, begun
+from control.work import Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,9 @@ def scan(
     conditioned, image = condition(program, state.conditioned, image, now)  # 1 condition
     image = forced(image, state.overrides, now)
     found = find(program, state, image, now)  # 2 protect
-    work = begun(program, state, conditioned, image, now, found)
+    trips, dispensers, loops = list(state.trips), list(state.dispensers), list(state.loops)
+    hands = state.overrides, state.bypasses, state.alarms
+    work = Work(program, state, conditioned, image, now, found, trips, dispensers, loops, *hands)
     work.events += ended
     protect(work)
     answers = tuple(obey(work, command) for command in commands)
@@ -88,9 +90,9 @@ def _after(work: Work) -> ScanState:
         dispensers=tuple(work.dispensers),
         loops=tuple(work.loops),
         alarms=work.alarms,
+        alarm_memories=work.alarm_memories,
         overrides=work.overrides,
         bypasses=work.bypasses,
-        proof=work.proof,
         outputs=outputs,
         scanned_at=now.mono,
     )

@@ -9,6 +9,7 @@ from control.batch import BatchDispenser
 from control.bypass import NO_BYPASS, BypassState
 from control.continuous import ContinuousState
 from control.device import DeviceState
+from control.expression import Memory
 from control.fill import BatchState
 from control.findings import Findings
 from control.guard import GuardState
@@ -19,7 +20,6 @@ from control.measurement import UNREAD, ConditionedState
 from control.output import OutputState
 from control.override import Override
 from control.program import Program
-from control.proof_test import NEVER_TESTED, ProofState
 from control.pump import PumpState
 from control.trip import TripState
 from control.valve import ValveState
@@ -44,9 +44,9 @@ class ScanState:
     dispensers: tuple[DispenserState, ...]
     loops: tuple[LoopState, ...]
     alarms: Annunciator
+    alarm_memories: tuple[Memory, ...]
     overrides: tuple[Override, ...]
     bypasses: BypassState
-    proof: ProofState
     outputs: tuple[Demand, ...]
     scanned_at: float | None = None
 
@@ -85,8 +85,8 @@ def initial_state(program: Program) -> ScanState:
         ),
         loops=tuple(unit.loop.initial() for unit in program.loops),
         alarms=Annunciator(),
+        alarm_memories=tuple(one.condition.initial() for one in program.alarm_conditions),
         overrides=(),
         bypasses=NO_BYPASS,
-        proof=NEVER_TESTED,
         outputs=program.safe,
     )

@@ -10,13 +10,13 @@ from control.bypass import BypassState
 from control.cause import Cause, to_json
 from control.continuous import ContinuousResult
 from control.event import Event, Kind
+from control.expression import Memory
 from control.findings import Findings, Permission
 from control.instant import Instant
 from control.loop_state import LoopState
 from control.measurement import ConditionedState
 from control.override import Override
 from control.program import Program
-from control.proof_test import ProofState
 from control.state import DispenserState, ScanState
 from control.trip import TripState, latch
 
@@ -44,12 +44,12 @@ class Work:
     overrides: tuple[Override, ...]
     bypasses: BypassState
     alarms: Annunciator
-    proof: ProofState
     permissions: list[Permission] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     outputs: tuple[Demand, ...] = ()
     events: list[Event] = field(default_factory=list)
     raised: dict[int, Cause] = field(default_factory=dict)
+    alarm_memories: tuple[Memory, ...] = ()
 
     def latch(self, index: int, reason: Cause | None) -> bool:
         """Latches the trip of a dispenser, if there is a reason and it is not latched yet; true when it was."""
@@ -67,29 +67,3 @@ class Work:
         # What no list names is shown by the first alarm.
         place = names.get(name or cause.code, 0) if names is not None else 0
         self.raised.setdefault(place, cause)
-
-
-def begun(
-    program: Program,
-    state: ScanState,
-    conditioned: tuple[ConditionedState, ...],
-    image: tuple[Sample, ...],
-    now: Instant,
-    found: Findings,
-) -> Work:
-    """The work of a scan as it stands after what the first two phases found."""
-    return Work(
-        program=program,
-        before=state,
-        conditioned=conditioned,
-        image=image,
-        now=now,
-        found=found,
-        trips=list(state.trips),
-        dispensers=list(state.dispensers),
-        loops=list(state.loops),
-        overrides=state.overrides,
-        bypasses=state.bypasses,
-        alarms=state.alarms,
-        proof=state.proof,
-    )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from config.check.alarms import check_alarms
 from config.check.devices import check_devices
 from config.check.dispensers import check_dispenser
 from config.check.equipment import check_analog_outputs, check_pumps, check_shared_outputs, check_valves
@@ -33,6 +34,7 @@ def _findings(known: References) -> Iterator[Finding]:
         yield from check_dispenser(known, ("dispensers", tag), dispenser)
     yield from check_loops(known)
     yield from check_interlocks(known)
+    yield from check_alarms(known)
     yield from check_uplink(known)
 
 

@@ -5,7 +5,7 @@ from hashlib import sha256
 from zoneinfo import ZoneInfo
 
 from config.load import LoadedSite
-from control.compiler.alarms import compile_alarms
+from control.compiler.alarms import compile_alarm_conditions, compile_alarms
 from control.compiler.devices import compile_devices
 from control.compiler.dispensers import compile_dispenser
 from control.compiler.equipment import compile_pumps, compile_valves, safe_demands
@@ -57,11 +57,9 @@ def compile_site(loaded: LoadedSite) -> Program:
         safe=safe,
         overrides=compile_overrides(loaded, safe),
         bypasses=compile_bypasses(loaded),
-        proof_intervals=tuple(
-            guard.proof_interval for settings in site.dispensers.values() for guard in settings.guards.values()
-        ),
         guard_index={guard.name: i for i, guard in enumerate(guards)},
         interlocks=interlocks,
         permissives=permissives,
     )
-    return replace(program, alarms=compile_alarms(program))
+    alarms = compile_alarms(loaded, program)
+    return replace(program, alarms=alarms, alarm_conditions=compile_alarm_conditions(loaded, alarms, names))

@@ -15,8 +15,10 @@ import typer
 from config.errors import CommandRefused, ConfigError, LinkError, PenstockError
 from edge.cli import exit_codes, opcua
 from edge.cli.action import action
+from edge.cli.alarms import ack, alarms, in_service, out_of_service, shelve, unshelve
 from edge.cli.ask import ask, quantity
 from edge.cli.decode import decode
+from edge.cli.diagrams import diagrams
 from edge.cli.identify import identify
 from edge.cli.matrix import matrix
 from edge.cli.meter_replaced import meter_replaced
@@ -25,7 +27,6 @@ from edge.cli.orders import orders, pre_act_reset, start
 from edge.cli.override import bypass, end_bypass, force, overrides, release
 from edge.cli.printed import print_json, remark, say
 from edge.cli.profile import profile_app
-from edge.cli.prooftest import prooftest
 from edge.cli.quota import quota
 from edge.cli.read import read
 from edge.cli.scan_bus import scan_bus
@@ -57,7 +58,13 @@ app.command()(release)
 app.command()(bypass)
 app.command("end-bypass")(end_bypass)
 app.command()(overrides)
-app.command()(prooftest)
+app.command()(alarms)
+app.command()(ack)
+app.command()(shelve)
+app.command()(unshelve)
+app.command("out-of-service")(out_of_service)
+app.command("in-service")(in_service)
+app.command(hidden=True)(diagrams)
 
 Site = Annotated[Path, typer.Argument(help="the site file (YAML)", show_default=False)]
 
@@ -100,9 +107,11 @@ def _fail(error: PenstockError, code: int) -> None:
 def validate(site: Site, as_json: Json = False) -> None:
     """Check a site file: every problem with its line, or what it describes."""
     from config.load import load_site
+    from control.compiler import compile_site
     from edge.cli.show import show_site, site_summary
 
     loaded = load_site(site)
+    compile_site(loaded)
     if as_json:
         print_json({"ok": True, **site_summary(loaded)})
     else:
@@ -135,10 +144,11 @@ def forwarder(site: Site, state: State = DEFAULT_STATE) -> None:
 def run(site: Site, state: State = DEFAULT_STATE) -> None:
     """Run controller and forwarder together in this terminal; each is started again if it fails."""
     from config.load import load_site
+    from control.compiler import compile_site
     from edge.cli.supervise import supervise
     from edge.log import configure_logging
 
-    load_site(site)
+    compile_site(load_site(site))
     configure_logging("run")
     run_until_signalled(
         supervise({name: [name, str(site), "--state", str(state)] for name in ("controller", "forwarder")})
@@ -273,13 +283,13 @@ def setpoint(
 
 @app.command()
 def reset(
-    dispenser: Annotated[str, typer.Argument(help="the tripped dispenser")],
+    name: Annotated[str, typer.Argument(help="the tripped dispenser, or a latched alarm")],
     state: State = DEFAULT_STATE,
     as_json: Json = False,
 ) -> None:
-    """Reset a trip. Accepted only when its cause is gone on fresh good data."""
-    answer = ask(state, {"op": "reset", "dispenser": dispenser})
-    print_json(answer) if as_json else say(f"{dispenser}: the trip is reset")
+    """Reset a trip, or a latched alarm. Accepted only when its cause is gone (a trip: on fresh good data)."""
+    answer = ask(state, {"op": "reset", "dispenser": name})
+    print_json(answer) if as_json else say(f"{name} is reset")
 
 
 @app.command()

@@ -1,6 +1,5 @@
 """What commands print for people: tables and chains, worst first."""
 
-import time
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from config.check.guards import dispenser_limits
 from config.load import LoadedSite
 from config.signals import wire_place
 from config.units import CANONICAL
+from edge.cli.alarms import alarms_table
 from edge.cli.link_tables import links_view
 from edge.cli.override import overrides_table
 from edge.cli.screen import console
@@ -26,7 +26,6 @@ _VERDICT_STYLE = {
     "unknown": "magenta",
     "breach": "bold red",
 }
-_PRIORITY_STYLE = {"high": "bold red", "medium": "yellow", "low": "cyan"}
 
 
 def site_summary(loaded: LoadedSite) -> dict[str, Any]:
@@ -149,10 +148,8 @@ def _head(answer: dict[str, Any]) -> Text:
 
 
 def _alarms(alarms: list[dict[str, Any]]) -> Panel:
-    table = Table(box=None, show_header=False, padding=(0, 1))
-    for alarm in alarms:
-        style = _PRIORITY_STYLE[alarm["priority"]]
-        table.add_row(Text(alarm["priority"], style), _ago(alarm["since_utc"]), alarm["id"], alarm["text"])
+    table = alarms_table(alarms)
+    table.show_header = False
     return Panel(table, title=f"alarms: {len(alarms)}", title_align="left", border_style="red", expand=False)
 
 
@@ -369,8 +366,3 @@ def _amount(value: Any, unit: str, digits: int = 4) -> str:
     if value is None:
         return "-"
     return f"{value:.{digits}g} {unit}".strip() if isinstance(value, int | float) else str(value)
-
-
-def _ago(utc: float) -> str:
-    seconds = max(time.time() - utc, 0.0)
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -70,8 +70,6 @@ def command_from(request: dict[str, Any], source: str, program: Program) -> Comm
                 value=number(request, "value") if request.get("value") is not None else None,
                 count=whole(request, "count", 0),
             )
-        case Op.RESET if "target" in request:
-            return Command(command_id, op, text(request, "target"), source)
         case Op.CANCEL | Op.RESET | Op.START:
             return Command(command_id, op, text(request, "dispenser"), source)
         case Op.SHELVE | Op.UNSHELVE | Op.OUT_OF_SERVICE | Op.IN_SERVICE:
@@ -93,9 +91,7 @@ def command_from(request: dict[str, Any], source: str, program: Program) -> Comm
                 duration_s=number(request, "duration_s"),
                 reason=text(request, "reason"),
             )
-        case Op.SIGN_OFF:
-            return Command(command_id, op, text(request, "target"), source, reason=text(request, "reason"))
-        case Op.RELEASE | Op.END_BYPASS | Op.ACK | Op.PROOF_TEST:
+        case Op.RELEASE | Op.END_BYPASS | Op.ACK:
             return Command(command_id, op, text(request, "target"), source)
 
 

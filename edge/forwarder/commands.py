@@ -22,9 +22,10 @@ from edge.json_text import parsed
 from edge.store.database import open_database
 
 FILE_NAME: Final = "forwarder.db"
-OPS: Final = ("order", "cancel", "setpoint", "reset", "quota")
+OPS: Final = ("order", "cancel", "setpoint", "reset", "quota", "ack")
 ARGUMENTS: Final = (
     "dispenser",
+    "target",
     "volume_m3",
     "order_id",
     "vehicle",

@@ -34,7 +34,7 @@ RECORDS: Final = frozenset(
 
 ``check`` compares over spans of at most 5 s, shorter than a tick; ``read_at`` is read within a quarter of an hour.
 """
-MONITORS: Final = frozenset({"alarms", "devices", "follow"})
+MONITORS: Final = frozenset({"alarms", "alarm_memories", "devices", "follow"})
 """Blocks that only look on: no other block reads them, so that they cannot tell two states apart."""
 READ_STOPS: Final = frozenset({Code.PRESET_REACHED, Code.HIGH_FLOW})
 """Why a fill ended, where that decides anything: what is learned from, and what trips."""
