@@ -13,7 +13,7 @@ from control.code import Code
 from control.command import Op
 from control.saved import restored, to_saved
 from control.why import why
-from tests.control.bench import SITES, FillStation
+from tests.control.bench import SITES, Bench, FillStation
 
 Station = Callable[[str], FillStation]
 
@@ -231,3 +231,53 @@ interlocks:
     cause = fill.state.trips[0].cause
     assert cause is not None
     assert sentence(chain(cause)[-1]) == "FILL-1 is dispensing holds (FILL-1: slow-start)"
+
+
+class PumpStation(Bench):
+    """The example pump station, with equipment that follows its outputs at once."""
+
+    def plant(self) -> None:
+        self.values |= {
+            "RIO-1.opened": self.output("XV-1"),
+            "RIO-1.closed": not self.output("XV-1"),
+            "RIO-1.running": self.output("P-1"),
+            "RIO-1.open": self.output("XV-1"),
+            "RIO-1.run": self.output("P-1"),
+        }
+
+    def force(self, tag: str) -> None:
+        assert self.ask(Op.FORCE, tag, value=True, duration_s=600.0, reason="test").accepted
+
+
+def _pump_station() -> PumpStation:
+    station = PumpStation(load_site(SITES.parents[1] / "docs" / "examples" / "pump-station.yaml"))
+    station.values |= {"RIO-1.level": 3.0, "RIO-1.pressure": 2.0, "RIO-1.emergency_stop": False}
+    station.run(1.0)
+    return station
+
+
+def test_no_override_outranks_an_interlock() -> None:
+    station = _pump_station()
+    station.force("XV-1")
+    station.force("P-1")
+    station.run(1.0)
+    assert (station.output("XV-1"), station.output("P-1")) == (True, True)
+    station.values["RIO-1.emergency_stop"] = True
+    station.run(0.2)
+    assert (station.output("XV-1"), station.output("P-1")) == (False, False)
+    assert {demand.rank for demand in station.state.outputs} == {Rank.PROTECT}
+
+
+def test_a_pump_that_is_forced_on_waits_for_its_permissive_and_then_runs_on() -> None:
+    station = _pump_station()
+    station.values["RIO-1.level"] = 0.8
+    station.force("P-1")
+    station.run(1.0)
+    [demand] = [demand for demand in station.state.outputs if demand.tag == "P-1"]
+    assert (demand.value, demand.rank, demand.cause.code) == (False, Rank.PROTECT, Code.START_NOT_PERMITTED)
+    station.values["RIO-1.level"] = 1.2
+    station.run(0.2)
+    assert station.output("P-1") is True
+    station.values["RIO-1.level"] = 0.8
+    station.run(5.0)
+    assert station.output("P-1") is True
