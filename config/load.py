@@ -38,13 +38,26 @@ Path_ = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class LoadedSite:
-    """A site that may run: the model, each device's profile, the signal table, and on which line each alarm stands."""
+    """A site that may run: the model, each device's profile, the signal table, and on which line each alarm stands.
+
+    ``text`` and ``profile_texts`` (by name) are the files as they were read, for whoever is to load the same again.
+    """
 
     path: Path
     site: Site
     profiles: dict[str, ModbusProfile | OpcUaProfile]
     signals: SignalTable
     alarm_lines: Mapping[str, int] = field(default_factory=dict)
+    text: str = ""
+    profile_texts: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadProfile:
+    """A profile and the text it was read from."""
+
+    profile: ModbusProfile | OpcUaProfile
+    text: str
 
 
 class _Document:
@@ -56,7 +69,8 @@ class _Document:
         try:
             if path.stat().st_size > MAX_FILE_BYTES:
                 raise ConfigError([Problem(self.file, 0, "", "a larger file", f"at most {MAX_FILE_BYTES} bytes")])
-            loader = _LOADER(path.read_bytes().decode("utf-8"))
+            self.text = path.read_bytes().decode("utf-8")
+            loader = _LOADER(self.text)
         except OSError as error:
             raise ConfigError([Problem(self.file, 0, "", error.strerror or str(error), "a readable file")]) from error
         except UnicodeDecodeError as error:
@@ -136,7 +150,8 @@ def load_site(path: Path) -> LoadedSite:
     problems += schema_problems
     if site is None:
         raise ConfigError(problems)
-    profiles, profile_problems, unread = _profiles(site, document)
+    texts: dict[str, str] = {}
+    profiles, profile_problems, unread = _profiles(site, document, texts)
     problems += profile_problems
     findings = check_site(site, profiles, frozenset(dropped) | unread)
     reported = {problem.path for problem in problems}
@@ -145,11 +160,15 @@ def load_site(path: Path) -> LoadedSite:
     if problems:
         raise ConfigError(sorted(problems, key=lambda problem: (problem.file, problem.line)))
     lines = {name: document.line(("alarms", name)) for name in site.alarms}
-    return LoadedSite(path, site, profiles, signal_table(site, profiles), lines)
+    return LoadedSite(path, site, profiles, signal_table(site, profiles), lines, document.text, texts)
 
 
 def load_profile(path: Path) -> ModbusProfile | OpcUaProfile:
     """Reads and checks one profile file. Raises ``ConfigError``."""
+    return _read_profile(path).profile
+
+
+def _read_profile(path: Path) -> _ReadProfile:
     document = _Document(path)
     try:
         profile = _PROFILE.validate_python(document.data)
@@ -158,7 +177,7 @@ def load_profile(path: Path) -> ModbusProfile | OpcUaProfile:
         raise ConfigError(document.problems + problems) from error
     if document.problems:
         raise ConfigError(document.problems)
-    return profile
+    return _ReadProfile(profile, document.text)
 
 
 def profile_names() -> list[str]:
@@ -167,8 +186,8 @@ def profile_names() -> list[str]:
 
 
 @lru_cache(maxsize=256)
-def _cached_profile(path: Path, changed_ns: int) -> ModbusProfile | OpcUaProfile:
-    return load_profile(path)
+def _cached_profile(path: Path, changed_ns: int) -> _ReadProfile:
+    return _read_profile(path)
 
 
 def _read_site(document: _Document) -> tuple[Site | None, list[Problem], set[str]]:
@@ -221,8 +240,9 @@ def _drop(data: Any, path: Path_) -> None:
 
 
 def _profiles(
-    site: Site, document: _Document
+    site: Site, document: _Document, texts: dict[str, str]
 ) -> tuple[dict[str, ModbusProfile | OpcUaProfile], list[Problem], frozenset[str]]:
+    """The profile of each device, what is wrong with them, and the tags of those left out; ``texts`` is filled."""
     profiles: dict[str, ModbusProfile | OpcUaProfile] = {}
     problems: dict[str, list[Problem]] = {}
     unread: set[str] = set()
@@ -242,7 +262,8 @@ def _profiles(
             unread.add(tag)
             continue
         try:
-            profiles[tag] = _cached_profile(path, path.stat().st_mtime_ns)
+            read = _cached_profile(path, path.stat().st_mtime_ns)
+            profiles[tag], texts[name] = read.profile, read.text
         except ConfigError as error:
             problems[str(path)] = error.problems
             unread.add(tag)

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from config.alarm import Alarm, AlarmId
+from config.blackbox import BlackBox
 from config.device import Device
 from config.dispenser import Dispenser
 from config.equipment import AnalogOutput, Pump, Valve
@@ -92,4 +93,5 @@ class Site(FileModel):
     interlocks: dict[Tag, Interlock] = {}
     permissives: dict[Tag, Permissive] = {}
     alarms: dict[AlarmId, Alarm] = {}
+    blackbox: BlackBox = BlackBox()
     uplink: Uplink | None = None

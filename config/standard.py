@@ -4,9 +4,12 @@ The numbers live in ``config/standards/*.yaml`` and ``config/uses.yaml``, never 
 read in the standard's own text is ``unverified``, and the CLI shows that word.
 """
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -16,7 +19,9 @@ from pydantic import Field
 from config.model import FileModel, Quantity
 from config.units import unit
 
-_HERE: Final = Path(__file__).parent
+_STANDARDS: Final = "standards"
+_USES: Final = "uses.yaml"
+_folder: Final = ContextVar("folder of standards and uses", default=Path(__file__).parent)
 
 PARAMETERS: Final[dict[str, str]] = {
     "turbidity": "NTU",
@@ -91,19 +96,44 @@ class AppliedLimit:
     status: str
 
 
-@cache
 def standards() -> dict[str, Standard]:
     """All standards by file name: ``gb-t-18920-2020``."""
+    return _standards(_folder.get())
+
+
+def uses() -> dict[str, Use]:
+    """All end uses by name: ``road-cleaning``."""
+    return _uses(_folder.get())
+
+
+def standard_texts() -> dict[str, str]:
+    """The files of ``standards`` and ``uses`` as they stand, by their path in their folder."""
+    folder = _folder.get()
+    files = [folder / _USES, *sorted((folder / _STANDARDS).glob("*.yaml"))]
+    return {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in files}
+
+
+@contextlib.contextmanager
+def standards_of(folder: Path) -> Iterator[None]:
+    """Standards and uses are those of another folder meanwhile: those that held when something was recorded."""
+    token = _folder.set(folder)
+    try:
+        yield
+    finally:
+        _folder.reset(token)
+
+
+@lru_cache(maxsize=4)
+def _standards(folder: Path) -> dict[str, Standard]:
     return {
         path.stem: Standard.model_validate(yaml.safe_load(path.read_text("utf-8")))
-        for path in sorted((_HERE / "standards").glob("*.yaml"))
+        for path in sorted((folder / _STANDARDS).glob("*.yaml"))
     }
 
 
-@cache
-def uses() -> dict[str, Use]:
-    """All end uses by name: ``road-cleaning``."""
-    data = yaml.safe_load((_HERE / "uses.yaml").read_text("utf-8"))
+@lru_cache(maxsize=4)
+def _uses(folder: Path) -> dict[str, Use]:
+    data = yaml.safe_load((folder / _USES).read_text("utf-8"))
     return {name: Use.model_validate(use) for name, use in data.items()}
 
 

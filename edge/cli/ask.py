@@ -11,11 +11,11 @@ from edge.cli import exit_codes
 from edge.cli.printed import print_json, remark
 
 
-def ask(state: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """The controller's answer; prints a refusal and exits."""
+def ask(state: Path, request: dict[str, Any], timeout: float = 5.0) -> dict[str, Any]:
+    """The controller's answer within ``timeout`` seconds; prints a refusal and exits."""
     from edge import rpc
 
-    answer = asyncio.run(rpc.call(state, request))
+    answer = asyncio.run(rpc.call(state, request, timeout))
     if answer.get("ok"):
         return answer
     if "--json" in sys.argv:

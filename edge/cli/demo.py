@@ -39,15 +39,18 @@ class _Story(Exception):
     """Something that had to happen did not."""
 
 
-async def run_demo(*, once: bool, as_json: bool) -> int:
-    """Tells the story; then ends (``once``) or stays up until interrupted. Returns the exit code."""
+async def run_demo(*, once: bool, as_json: bool, record: Path | None = None) -> int:
+    """Tells the story; then ends (``once``) or stays up until interrupted. Returns the exit code.
+
+    ``record``: a file for the inputs of every scan.
+    """
     console = Screen(quiet=as_json)
     task = asyncio.current_task()
     assert task is not None
     # Else its processes would outlive it.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with tempfile.TemporaryDirectory(prefix="penstock-demo-") as directory:
-        station = Station(example_site("fill-station"), Path(directory))
+        station = Station(example_site("fill-station"), Path(directory), record=record)
         began = time.monotonic()
         try:
             _rule(console, "Penstock demo: a tanker fill station for reclaimed water, all of it on this machine")

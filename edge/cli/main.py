@@ -17,6 +17,7 @@ from edge.cli import exit_codes, opcua
 from edge.cli.action import action
 from edge.cli.alarms import ack, alarms, in_service, out_of_service, shelve, unshelve
 from edge.cli.ask import ask, quantity
+from edge.cli.blackbox import blackbox_app
 from edge.cli.decode import decode
 from edge.cli.diagrams import diagrams
 from edge.cli.identify import identify
@@ -29,6 +30,7 @@ from edge.cli.printed import print_json, remark, say
 from edge.cli.profile import profile_app
 from edge.cli.quota import quota
 from edge.cli.read import read
+from edge.cli.replay import replay
 from edge.cli.scan_bus import scan_bus
 from edge.cli.write import write
 
@@ -65,8 +67,11 @@ app.command()(unshelve)
 app.command("out-of-service")(out_of_service)
 app.command("in-service")(in_service)
 app.command(hidden=True)(diagrams)
+app.add_typer(blackbox_app)
+app.command(cls=TakesNegatives)(replay)
 
 Site = Annotated[Path, typer.Argument(help="the site file (YAML)", show_default=False)]
+Record = Annotated[Path | None, typer.Option("--record", help="a new file for every scan's input, for 'replay'")]
 
 
 def main() -> None:
@@ -119,14 +124,14 @@ def validate(site: Site, as_json: Json = False) -> None:
 
 
 @app.command()
-def controller(site: Site, state: State = DEFAULT_STATE) -> None:
+def controller(site: Site, state: State = DEFAULT_STATE, record: Record = None) -> None:
     """Run the controller: drivers, scan, recorder. Ends on SIGTERM with every output safe."""
     from config.load import load_site
     from edge.controller.process import run_controller
     from edge.log import configure_logging
 
     configure_logging("controller")
-    run_until_signalled(run_controller(load_site(site), state))
+    run_until_signalled(run_controller(load_site(site), state, record))
 
 
 @app.command()
@@ -158,12 +163,13 @@ def run(site: Site, state: State = DEFAULT_STATE) -> None:
 @app.command()
 def demo(
     once: Annotated[bool, typer.Option("--once", help="tell the story unattended and end")] = False,
+    record: Record = None,
     as_json: Json = False,
 ) -> None:
     """Bring up a simulated station, a broker, controller and forwarder, and tell their story."""
     from edge.cli.demo import run_demo
 
-    sys.exit(asyncio.run(run_demo(once=once, as_json=as_json)))
+    sys.exit(asyncio.run(run_demo(once=once, as_json=as_json, record=record)))
 
 
 @app.command()

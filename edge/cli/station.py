@@ -37,7 +37,9 @@ MAX_PAYLOAD: Final = 4 * 1024 * 1024
 class Station:
     """Everything of one site. ``start`` brings it up in ``directory``; ``stop`` ends it in order."""
 
-    def __init__(self, site: Path, directory: Path, *, simulator: list[str] | None = None) -> None:
+    def __init__(
+        self, site: Path, directory: Path, *, simulator: list[str] | None = None, record: Path | None = None
+    ) -> None:
         self.source = site
         self.directory = directory
         self.state = directory / "state"
@@ -48,6 +50,7 @@ class Station:
         self.received: list[Received] = []
         self.processes: dict[str, asyncio.subprocess.Process] = {}
         self._simulator_arguments = simulator or []
+        self._record = record.absolute() if record is not None else None
         self._control = directory / "sim.sock"
         self._listener: asyncio.Task[None] | None = None
         self.listening = asyncio.Event()
@@ -104,8 +107,9 @@ class Station:
 
     async def start_process(self, name: str) -> None:
         """Starts the controller or the forwarder."""
+        recorded = ["--record", str(self._record)] if name == "controller" and self._record is not None else []
         self.processes[name] = await asyncio.create_subprocess_exec(
-            *command_line([name, str(self.site), "--state", str(self.state)]),
+            *command_line([name, str(self.site), "--state", str(self.state), *recorded]),
             stdout=self._log(name),
             stderr=self._log(name),
             env={**os.environ, "PENSTOCK_LOG": "json"},

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -29,6 +29,7 @@ from control.scan import ScanResult, scan
 from control.state import ScanState
 from drivers.links import open_links
 from drivers.port import LinkDriver, LinkEvent
+from edge.blackbox.box import BlackBox
 from edge.clock import synchronised
 from edge.controller.diagnostics import Diagnostics
 from edge.controller.outputs import Outputs
@@ -68,12 +69,14 @@ class Controller:
         store: StoreWriter,
         aliases: dict[tuple[str, str], int],
         pki: Path,
+        record: Path | None = None,
     ) -> None:
         self.loaded = loaded
         self.program = program
         self.state = state
         self.store = store
         self.timing = Timing()
+        self.black_box = BlackBox(loaded, store.directory, self._note_black_box, record)
         self.image: tuple[Sample, ...] = (NOT_YET_READ,) * len(program.signal_names)
         self.drivers: Sequence[LinkDriver] = open_links(loaded, self.take, self._note_event, pki)
         self._raw: list[Sample] = list(self.image)
@@ -120,6 +123,9 @@ class Controller:
         """Records what a driver reports beside its readings."""
         body = {"name": event.name, "link": event.link, **event.body}
         self.store.put_entry("event", event.device or event.link, body, int(time.time() * 1000))
+
+    def _note_black_box(self, body: dict[str, Any], time_ms: int) -> None:
+        self.store.put_entry("event", "blackbox", body, time_ms)
 
     async def ask(self, command: Command) -> Answer:
         """Puts a command before the next scan and returns what it made of it, once that is on disk."""
@@ -188,10 +194,16 @@ class Controller:
         began, now = time.perf_counter(), self.now()
         waiting = list(self._inbox)
         self._inbox.clear()
-        raw = tuple(self._raw)
-        result = scan(self.program, self.state, raw, tuple(w.command for w in waiting), now)
-        before, self.state, self.image = self.image, result.state, result.image
+        raw, commands = tuple(self._raw), tuple(w.command for w in waiting)
+        try:
+            result = scan(self.program, self.state, raw, commands, now)
+        except Exception as error:
+            self.black_box.note_failed(self.state, raw, commands, now, error)
+            raise
+        began_with, self.state = self.state, result.state
+        before, self.image = self.image, result.image
         self._outputs.write(result.state.outputs, result.image, now.mono)
+        self.black_box.note(began_with, raw, commands, now, result)
         self._record(result, raw, before, now)
         for one, answer in zip(waiting, result.answers, strict=True):
             if not one.answer.done():
@@ -239,6 +251,7 @@ class Controller:
         now = self.now()
         self._recorder.flush(now)
         self._save(now)
+        await self.black_box.close()
 
     def _driver_of_outputs(self) -> dict[int, LinkDriver]:
         by_link = {driver.name: driver for driver in self.drivers}

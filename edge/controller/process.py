@@ -31,13 +31,16 @@ YOUNG_OBJECTS: Final = 20_000
 log = structlog.get_logger(__name__)
 
 
-async def run_controller(loaded: LoadedSite, state_dir: Path) -> None:
-    """Runs until cancelled. Raises ``LinkError`` when another controller runs there, ``StoreError`` on a bad disk."""
+async def run_controller(loaded: LoadedSite, state_dir: Path, record: Path | None = None) -> None:
+    """Runs until cancelled. ``record``: a file for the inputs of every scan, to replay them.
+
+    Raises ``LinkError`` when another controller runs there, ``StoreError`` on a bad disk.
+    """
     with single_instance(state_dir, "controller"):
-        await _run(loaded, state_dir)
+        await _run(loaded, state_dir, record)
 
 
-async def _run(loaded: LoadedSite, state_dir: Path) -> None:
+async def _run(loaded: LoadedSite, state_dir: Path, record: Path | None) -> None:
     program = compile_site(loaded)
     store = StoreWriter(state_dir)
     ledger = Ledger(state_dir / ledger_file.FILE_NAME, read_only=True)
@@ -45,7 +48,7 @@ async def _run(loaded: LoadedSite, state_dir: Path) -> None:
     try:
         aliases = store.register(metric_definitions(loaded, program))
         state = _state_at_start(program, store, ledger)
-        controller = Controller(loaded, program, state, store, aliases, state_dir / "pki")
+        controller = Controller(loaded, program, state, store, aliases, state_dir / "pki", record)
         started = {
             "name": "started",
             "boot": store.boot,

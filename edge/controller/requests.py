@@ -1,5 +1,6 @@
 """What the controller answers on its socket. Reads are made from the state as it stands; commands go to the scan."""
 
+import contextlib
 import math
 import os
 import time
@@ -98,6 +99,10 @@ class Requests:
                     return self._alarms(request)
                 case "why":
                     return self._why(text(request, "name"))
+                case "blackbox":
+                    return {"ok": True, **self._black_box()}
+                case "blackbox-save":
+                    return await self._save_black_box(text(request, "reason", ""), user)
                 case "receipts":
                     return {"ok": True, "receipts": self._receipts(int(number(request, "limit", 20)))}
                 case "refused" if self._is_forwarder(user):
@@ -112,6 +117,21 @@ class Requests:
             return refused("bad-request", str(error))
         except CommandRefused as error:
             return refused(error.code, error.message)
+
+    def _black_box(self) -> dict[str, Any]:
+        box = self._controller.black_box
+        files = []
+        for path in box.files():
+            with contextlib.suppress(OSError):
+                files.append({"file": str(path), "bytes": path.stat().st_size})
+        return {**box.status(self._controller.now()), "files": files}
+
+    async def _save_black_box(self, reason: str, user: str) -> dict[str, Any]:
+        now = self._controller.now()
+        saved = await self._controller.black_box.save({"asked_by": f"local:{user}", "reason": reason}, now)
+        if saved is None:
+            return refused("store", "the disk does not take it; see the log of the controller")
+        return {"ok": True, "file": str(saved.path), "sha256": saved.sha256, "scans": saved.scans}
 
     def _is_forwarder(self, user: str) -> bool:
         """The forwarder runs as the same user as the controller; nobody else may speak for the platform."""

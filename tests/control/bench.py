@@ -13,7 +13,7 @@ from control.event import Event
 from control.fill import BatchState
 from control.instant import Instant
 from control.program import Program
-from control.scan import scan
+from control.scan import ScanResult, scan
 from control.state import ScanState, initial_state
 
 SITES = Path(__file__).parents[2] / "config" / "sites"
@@ -89,11 +89,16 @@ class Bench:
     def plant(self) -> None:
         """Overridden by a station: moves the plant by one period."""
 
+    def scanned(self, image: tuple[Sample, ...], commands: tuple[Command, ...], result: ScanResult) -> None:
+        """Overridden by whoever looks on; ``state`` is still the one before."""
+
     def scan(self, *commands: Command) -> None:
         self.mono = round(self.mono + PERIOD_S, 6)
         self.plant()
         self.refresh()
-        result = scan(self.program, self.state, tuple(self.image), commands, self.now)
+        image = tuple(self.image)
+        result = scan(self.program, self.state, image, commands, self.now)
+        self.scanned(image, commands, result)
         self.state, self.conditioned = result.state, result.image
         self.events.extend(result.events)
         self.answers.extend(result.answers)
