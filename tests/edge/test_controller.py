@@ -89,6 +89,8 @@ async def test_an_order_without_a_field_is_refused_because_the_water_is_not_know
         why = await ask("why", name="XV-1")
         assert [cause["code"] for cause in why["causes"]] == ["quality-unknown"]
         assert why["state"].startswith("off (closed), demanded by protect")
+        active = [row for row in (await ask("matrix"))["rows"] if row["active"]]
+        assert ("FILL-1.turbidity", "S") in {(row["subject"], row["effects"].get("XV-1")) for row in active}
     [command] = _ledger(tmp_path, "command")
     assert (command["accepted"], command["order_id"]) == (False, "o-1")
 
