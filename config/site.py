@@ -13,13 +13,14 @@ from config.alarm import Alarm, AlarmId
 from config.blackbox import BlackBox
 from config.device import Device
 from config.dispenser import Dispenser
-from config.equipment import AnalogOutput, Pump, Valve
+from config.equipment import AnalogOutput, Valve
 from config.interlock import Interlock, Permissive
 from config.link import Link
 from config.loop import Loop
 from config.measurement import Measurement
 from config.model import FileModel, PositiveSeconds, Seconds, SignalName, Tag
 from config.override import Overrides
+from config.pump import Pump, PumpGroup
 
 
 class SiteIdentity(FileModel):
@@ -86,6 +87,7 @@ class Site(FileModel):
     measurements: dict[SignalName, Measurement] = {}
     valves: dict[Tag, Valve] = {}
     pumps: dict[Tag, Pump] = {}
+    pump_groups: dict[Tag, PumpGroup] = {}
     analog_outputs: dict[Tag, AnalogOutput] = {}
     dispensers: dict[Tag, Dispenser] = {}
     loops: dict[Tag, Loop] = {}

@@ -23,6 +23,18 @@ Declared = Mapping[str, Priority]
 UNDECLARED: Final = "controller.undeclared"
 """The alarm that shows what is raised without standing in this list, so that nothing is lost to a mistake in it."""
 
+PUMP_FAULTS: Final[Declared] = {
+    Code.PUMP_NOT_RUNNING: Priority.MEDIUM,
+    Code.PUMP_NOT_STOPPED: Priority.MEDIUM,
+    Code.PUMP_UNKNOWN: Priority.MEDIUM,
+    Code.PUMP_FAULT: Priority.MEDIUM,
+    Code.PUMP_DRY: Priority.MEDIUM,
+    Code.PUMP_SUCTION_LOW: Priority.MEDIUM,
+    Code.PUMP_CLOSED_PATH: Priority.MEDIUM,
+    Code.PUMP_LOCAL: Priority.MEDIUM,
+    Code.PUMP_OUT_OF_SERVICE: Priority.LOW,
+}
+"""Of the pump of a dispenser, raised there; of a pump of a group, raised by the pump."""
 DISPENSER: Final[Declared] = {
     TRIP: Priority.HIGH,
     Code.LEVEL_LOW: Priority.MEDIUM,
@@ -33,9 +45,13 @@ DISPENSER: Final[Declared] = {
     Code.VALVE_LEFT_POSITION: Priority.MEDIUM,
     Code.VALVE_CONTRADICTION: Priority.MEDIUM,
     Code.VALVE_UNKNOWN: Priority.MEDIUM,
-    Code.PUMP_NOT_RUNNING: Priority.MEDIUM,
-    Code.PUMP_NOT_STOPPED: Priority.MEDIUM,
-    Code.PUMP_UNKNOWN: Priority.MEDIUM,
+    Code.VALVE_DRIFTED: Priority.MEDIUM,
+    Code.VALVE_NOT_REACHED: Priority.MEDIUM,
+    Code.VALVE_STUCK: Priority.MEDIUM,
+    Code.VALVE_FAULT: Priority.MEDIUM,
+    Code.VALVE_LOCAL: Priority.MEDIUM,
+    Code.GROUP_NO_PUMP: Priority.HIGH,
+    **PUMP_FAULTS,
 }
 """Its trip, its supply, its equipment."""
 GUARD: Final[Declared] = {
@@ -59,6 +75,12 @@ SIGNAL: Final[Declared] = {
     Code.VOTE_SHORT: Priority.MEDIUM,
 }
 """Of a signal that is judged, or calculated."""
+VALVE: Final[Declared] = {
+    Code.VALVE_STICKING: Priority.LOW,
+    Code.VALVE_SLOW: Priority.LOW,
+}
+"""What comes before a fault, which is raised by the dispenser."""
+PUMP: Final[Declared] = {Code.PUMP_SHORT_RUN: Priority.LOW, **PUMP_FAULTS}
 LOOP: Final[Declared] = {
     Code.LOOP_BLIND: Priority.MEDIUM,
 }

@@ -19,6 +19,7 @@ from control.work import Work
 def annunciate(work: Work) -> None:
     """Gathers everything that stands wrong, and steps every alarm."""
     _dispensers(work)
+    _equipment(work)
     _signals(work)
     _loops(work)
     _overrides(work)
@@ -60,6 +61,19 @@ def _dispensers(work: Work) -> None:
             work.alarm(unit.tag, level)
         for cause in (*faults(unit, found), *work.results[index].alarms):
             work.alarm(unit.tag, cause)
+
+
+def _equipment(work: Work) -> None:
+    """Warnings, and the faults of pumps that stand in for each other: one of them stops no dispenser."""
+    for valve, at in zip(work.program.valves, work.found.valves, strict=True):
+        if at.sticking is not None or at.strokes.slow is not None:
+            for cause in valve.warnings(at):
+                work.alarm(valve.tag, cause)
+    for pump, does in zip(work.program.pumps, work.found.pumps, strict=True):
+        if pump.in_group and does.fault is not None:
+            work.alarm(pump.tag, does.fault)
+        if does.duty.short is not None:
+            work.alarm(pump.tag, does.duty.short)
 
 
 def _signals(work: Work) -> None:

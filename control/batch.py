@@ -48,13 +48,17 @@ BEFORE_FLOW: Final = frozenset({Phase.IDLE, Phase.AUTHORISED, Phase.CHECKING, Ph
 
 @dataclass(frozen=True, slots=True)
 class BatchInputs:
-    """What a step sees besides the image: what protect forbids, where the valve is, quality and overrides now."""
+    """What a step sees besides the image: what protect forbids, where the valve is, quality and overrides now.
+
+    ``pump_waits``: why the pump may not be started yet; an armed fill waits for it.
+    """
 
     forbids_start: Cause | None
     forbids_run: Cause | None
     valve: Position
     quality: tuple[QualityReading, ...] = ()
     overrides: tuple[str, ...] = ()
+    pump_waits: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +165,10 @@ class BatchDispenser:
             flow = None if flow is None else 0.0
         state = self._watched(state, flow, image, now)
         state, moved = self._move(state, flow, image, inputs, now)
-        if state.cause is None or state.phase is not before.phase or state.arming is not before.arming:
+        waits = inputs.pump_waits if state.phase is Phase.ARMED else None
+        told = state.cause is not None and state.arming is before.arming and waits == state.pump_waits
+        if not told or state.phase is not before.phase:
+            state = replace(state, pump_waits=waits)
             state = replace(state, cause=self._cause(state))
         assert state.cause is not None
         full, slow = self._opening(state)
@@ -284,6 +291,8 @@ class BatchDispenser:
         if self.arming is not None and self.arming.waits_for(state.arming) is not None:
             too_long = self.arming.timed_out(state.phase_at, now)
             return self._stop(state, too_long, now) if too_long is not None else state
+        if inputs.pump_waits is not None:
+            return state
         not_ready = self._not_ready(state, state.order.volume_m3, inputs)
         if not_ready is not None:
             return self._stop(state, not_ready, now)
@@ -366,7 +375,7 @@ class BatchDispenser:
                 return Cause(Code.CHECKING, self.tag, which)
             case Phase.ARMED:
                 waits = self.arming.waits_for(state.arming) if self.arming is not None else None
-                return Cause(Code.ARMED, self.tag, which, waits)
+                return Cause(Code.ARMED, self.tag, which, waits or state.pump_waits)
             case Phase.SLOW_START | Phase.FULL_FLOW | Phase.SLOW_FINISH:
                 return Cause(Code.FILLING, self.tag, (*which, amount(state.order.volume_m3, "m3")))
             case _:

@@ -32,6 +32,9 @@ class Op(StrEnum):
     UNSHELVE = "unshelve"
     OUT_OF_SERVICE = "out-of-service"
     IN_SERVICE = "in-service"
+    PUMP_OUT_OF_SERVICE = "pump-out-of-service"
+    PUMP_IN_SERVICE = "pump-in-service"
+    ROTATE = "rotate"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ class BatchState:
     phase: Phase = Phase.IDLE
     phase_at: float = 0.0
     cause: Cause | None = None
+    pump_waits: Cause | None = None
     order: Order | None = None
     stop: Cause | None = None
     meter: MeterState = NEVER_READ

@@ -21,6 +21,7 @@ from control.loop_command import begin_tune, choose_mode, choose_output, choose_
 from control.loop_state import LoopState
 from control.meter_replacement import meter_replaced
 from control.protect import not_resettable, permit_anew, tripping_cause
+from control.pump_service import put_back, rotate, take_out
 from control.quota import Span
 from control.sequence import batch_inputs
 from control.trip import TripState
@@ -264,5 +265,8 @@ _OBEY: Final[dict[Op, Callable[[Work, Command], Cause | None]]] = {
     Op.UNSHELVE: _alarms,
     Op.OUT_OF_SERVICE: _alarms,
     Op.IN_SERVICE: _alarms,
+    Op.PUMP_OUT_OF_SERVICE: take_out,
+    Op.PUMP_IN_SERVICE: put_back,
+    Op.ROTATE: rotate,
 }
 """What obeys each command: it returns why it refuses, or ``None`` when it has done what was asked."""

@@ -19,6 +19,7 @@ from control.loop import Loop
 from control.measurement import Conditioned
 from control.override import OverrideRules
 from control.pump import Pump
+from control.pump_group import PumpGroup
 from control.site_alarm import AlarmCondition
 from control.split_range import LoopOutput
 from control.valve import Valve
@@ -29,7 +30,8 @@ class DispenserUnit:
     """A dispenser with the indices of what belongs to it in the program's lists.
 
     ``slow_valve``: the second valve of two stages, which is open in every stage. ``interlocks`` stop it, ``tripped_by``
-    of them trip it too; ``permissives`` must let it start.
+    of them trip it too; ``permissives`` must let it start. ``group``: pumps for it, in place of ``pump``; others may
+    draw from it too.
     """
 
     tag: str
@@ -43,6 +45,7 @@ class DispenserUnit:
     interlocks: tuple[int, ...] = ()
     tripped_by: tuple[int, ...] = ()
     permissives: tuple[int, ...] = ()
+    group: PumpGroup | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,8 @@ class Program:
     in the order in which they rest on each other, ``loops`` too: an outer one before its inner one.
 
     ``safe``: every actuator in its safe position (valves closed, pumps off), in the order of all outputs: valves,
-    pumps, analog outputs. ``longest_step_s``: no loop integrates over a longer gap between two scans.
+    pumps, analog outputs, close commands of valves with two (``close_places``: where, by valve).
+    ``longest_step_s``: no loop integrates over a longer gap between two scans.
     """
 
     signal_names: tuple[str, ...]
@@ -75,6 +79,7 @@ class Program:
     guards: tuple[Guard, ...]
     valves: tuple[Valve, ...]
     pumps: tuple[Pump, ...]
+    pump_groups: tuple[PumpGroup, ...]
     devices: tuple[Device, ...]
     dispensers: tuple[DispenserUnit, ...]
     dispenser_index: dict[str, int]
@@ -87,5 +92,6 @@ class Program:
     overrides: OverrideRules
     bypasses: dict[str, BypassRule]
     guard_index: dict[str, int]
+    close_places: dict[int, int]
     alarms: Alarms = field(default_factory=Alarms)
     alarm_conditions: tuple[AlarmCondition, ...] = ()

@@ -15,21 +15,25 @@ from control.guard import GuardState, Verdict, reset
 from control.instant import Instant
 from control.level import LevelState
 from control.program import DispenserUnit, Program
+from control.pump import FAILURES
 from control.state import ScanState
 from control.trip import TripState
+from control.valve import Position, ValveState
 from control.work import Work
 
-TRIPPING_FAULTS = frozenset(
+TRIPPING_FAULTS = FAILURES | frozenset(
     {
         Code.VALVE_NOT_OPENED,
         Code.VALVE_NOT_CLOSED,
         Code.VALVE_LEFT_POSITION,
         Code.VALVE_CONTRADICTION,
-        Code.PUMP_NOT_RUNNING,
-        Code.PUMP_NOT_STOPPED,
+        Code.VALVE_DRIFTED,
+        Code.VALVE_NOT_REACHED,
+        Code.VALVE_STUCK,
+        Code.VALVE_FAULT,
     }
 )
-"""Equipment faults that need a person. The others (feedback not known) forbid only while they stand."""
+"""Equipment faults that need a person. The others (not known, on local) forbid only while they stand."""
 
 
 def protect(work: Work) -> None:
@@ -52,7 +56,10 @@ def find(program: Program, before: ScanState, image: tuple[Sample, ...], now: In
     if bypassed:
         guards = _unlatched_while_bypassed(program, guards, bypassed, now)
     valves = tuple(valve.step(s, image, now) for valve, s in zip(program.valves, before.valves, strict=True))
-    pumps = tuple(pump.step(s, image, now) for pump, s in zip(program.pumps, before.pumps, strict=True))
+    pumps = tuple(
+        pump.step(s, image, now, path_closed=_closed(pump.path, valves))
+        for pump, s in zip(program.pumps, before.pumps, strict=True)
+    )
     situation = Situation(image, valves, pumps, guards, before.trips, before.dispensers, now)
     return Findings(
         guards=guards,
@@ -77,6 +84,10 @@ def find(program: Program, before: ScanState, image: tuple[Sample, ...], now: In
     )
 
 
+def _closed(path: tuple[int, ...], valves: tuple[ValveState, ...]) -> bool:
+    return bool(path) and all(valves[v].position is Position.CLOSED for v in path)
+
+
 def _unlatched_while_bypassed(
     program: Program, guards: tuple[GuardState, ...], bypassed: frozenset[str], now: Instant
 ) -> tuple[GuardState, ...]:
@@ -94,6 +105,8 @@ def faults(unit: DispenserUnit, found: Findings) -> list[Cause]:
         present.append(found.valves[unit.slow_valve].fault)
     if unit.pump is not None:
         present.append(found.pumps[unit.pump].fault)
+    if unit.group is not None:
+        present.append(unit.group.unavailable(found.pumps))
     return [fault for fault in present if fault is not None]
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from config.errors import StoreError
-from control import annunciator, bypass, continuous, fill, guard, loop, override
+from control import annunciator, bypass, continuous, fill, guard, loop, override, pump, strokes
 from control.cause import Cause, from_json, to_json
 from control.code import Code
 from control.continuous import ContinuousState
@@ -51,6 +51,13 @@ def to_saved(program: Program, state: ScanState, now: Instant) -> dict[str, Any]
         "overrides": override.to_saved(state.overrides, now),
         "bypasses": bypass.to_saved(state.bypasses, now),
         "loops": {unit.loop.tag: loop.to_saved(one) for unit, one in zip(program.loops, state.loops, strict=True)},
+        "valves": {
+            block.tag: strokes.to_saved(one.strokes) for block, one in zip(program.valves, state.valves, strict=True)
+        },
+        "pumps": {block.tag: pump.to_saved(one, now) for block, one in zip(program.pumps, state.pumps, strict=True)},
+        "pump_groups": {
+            block.tag: block.to_saved(one) for block, one in zip(program.pump_groups, state.pump_groups, strict=True)
+        },
         "alarms": annunciator.to_saved(state.alarms, now),
     }
 
@@ -87,6 +94,7 @@ def restored(program: Program, saved: dict[str, Any], now: Instant) -> ScanState
             loop.from_saved(unit.loop, kept[unit.loop.tag]) if unit.loop.tag in kept else fresh_loop
             for unit, fresh_loop in zip(program.loops, state.loops, strict=True)
         )
+        state = _with_equipment(program, state, saved, now)
         alarms = annunciator.from_saved(program.alarms, saved["alarms"], now)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"the saved state cannot be read: {error!r}") from error
@@ -99,6 +107,27 @@ def restored(program: Program, saved: dict[str, Any], now: Instant) -> ScanState
         overrides=overrides,
         bypasses=bypasses,
         alarms=alarms,
+    )
+
+
+def _with_equipment(program: Program, state: ScanState, saved: dict[str, Any], now: Instant) -> ScanState:
+    valves, pumps, groups = (saved.get(section, {}) for section in ("valves", "pumps", "pump_groups"))
+    return replace(
+        state,
+        valves=tuple(
+            replace(fresh, strokes=block.strokes.restored(valves[block.tag]))
+            if block.tag in valves and block.strokes is not None
+            else fresh
+            for block, fresh in zip(program.valves, state.valves, strict=True)
+        ),
+        pumps=tuple(
+            block.restored(pumps[block.tag], now) if block.tag in pumps else fresh
+            for block, fresh in zip(program.pumps, state.pumps, strict=True)
+        ),
+        pump_groups=tuple(
+            block.restored(groups[block.tag]) if block.tag in groups else fresh
+            for block, fresh in zip(program.pump_groups, state.pump_groups, strict=True)
+        ),
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from config.sample import Sample
 from control import bypass, override
 from control.alarming import annunciate
-from control.arbitrate import arbitrate
+from control.arbitrate import arbitrate, closing
 from control.command import Answer, Command
 from control.condition import condition
 from control.event import Event
@@ -18,6 +18,7 @@ from control.obey import obey
 from control.override import forced
 from control.program import Program
 from control.protect import find, protect
+from control.pumping import choose_pumps
 from control.regulate import regulate
 from control.sequence import dispense
 from control.state import ScanState
@@ -43,13 +44,15 @@ def scan(
     conditioned, image = condition(program, state.conditioned, image, now)  # 1 condition
     image = forced(image, state.overrides, now)
     found = find(program, state, image, now)  # 2 protect
-    trips, dispensers, loops = list(state.trips), list(state.dispensers), list(state.loops)
+    trips, dispensers = list(state.trips), list(state.dispensers)
+    groups, loops = list(state.pump_groups), list(state.loops)
     hands = state.overrides, state.bypasses, state.alarms
-    work = Work(program, state, conditioned, image, now, found, trips, dispensers, loops, *hands)
+    work = Work(program, state, conditioned, image, now, found, trips, dispensers, groups, loops, *hands)
     work.events += ended
     protect(work)
     answers = tuple(obey(work, command) for command in commands)
     dispense(work)  # 3 sequence
+    choose_pumps(work)
     regulate(work)  # 4 regulate
     arbitrate(work)  # 5 arbitrate
     annunciate(work)
@@ -76,13 +79,14 @@ def _after(work: Work) -> ScanState:
         levels=found.levels,
         trips=tuple(work.trips),
         valves=tuple(
-            valve.commanded(s, demand.value, now)
-            for valve, s, demand in zip(program.valves, found.valves, outputs[:valves], strict=True)
+            valve.commanded(s, demand.value, now, close=closing(program, outputs, v))
+            for v, (valve, s, demand) in enumerate(zip(program.valves, found.valves, outputs[:valves], strict=True))
         ),
         pumps=tuple(
             pump.commanded(s, demand.value, now)
             for pump, s, demand in zip(program.pumps, found.pumps, outputs[valves:pumps], strict=True)
         ),
+        pump_groups=tuple(work.pump_groups),
         devices=found.devices,
         follow=found.follow,
         interlocks=found.interlocks,

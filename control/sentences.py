@@ -336,6 +336,38 @@ SENTENCES: Final[dict[Code, tuple[str, str]]] = {
         "{s} waits for {0} to leave closed before it starts",
         "{s} 等待 {0} 离开关到位后再启动",
     ),
+    Code.VALVE_DRIFTED: (
+        "{s} left {0} without a command",
+        "{s} 未经命令离开 {0}",
+    ),
+    Code.VALVE_NOT_REACHED: (
+        "{s} is at {0} and did not reach {1} within {2}",
+        "{s} 处于 {0}，在 {2} 内未到达 {1}",
+    ),
+    Code.VALVE_STICKING: (
+        "{s} stood still at {0} for more than {1} while {2} was demanded",
+        "{s} 在 {0} 处停住超过 {1}，而命令为 {2}：卡涩",
+    ),
+    Code.VALVE_STUCK: (
+        "{s} is stuck: it stood still at {0} for {1} while {2} was demanded",
+        "{s} 卡死：停在 {0} 已 {1}，而命令为 {2}",
+    ),
+    Code.VALVE_SLOW: (
+        "a stroke of {s} took {0} instead of {1}: stiff or worn",
+        "{s} 行程用时 {0}，额定为 {1}：阀门发涩或磨损",
+    ),
+    Code.VALVE_FAULT: (
+        "the actuator of {s} reports a fault of its own",
+        "{s} 的执行机构报告自身故障",
+    ),
+    Code.VALVE_LOCAL: (
+        "the selector of {s} is on local: the controller cannot command it",
+        "{s} 的选择开关在就地位：控制器不能操作",
+    ),
+    Code.VALVE_TURNS: (
+        "{s} rests {0} before it turns round",
+        "{s} 换向前停 {0}",
+    ),
     # pumps
     Code.PUMP_NOT_RUNNING: (
         "{s} gave no run feedback within {0}",
@@ -348,6 +380,91 @@ SENTENCES: Final[dict[Code, tuple[str, str]]] = {
     Code.PUMP_UNKNOWN: (
         "the run feedback of {s} is not known ({0})",
         "{s} 的运行反馈未知（{0}）",
+    ),
+    Code.PUMP_FAULT: (
+        "the starter of {s} reports a fault of its own",
+        "{s} 的控制柜报告自身故障",
+    ),
+    Code.PUMP_DRY: (
+        "{s} runs dry: {0} is {1}, below {2} for {3}",
+        "{s} 干转：{0} 为 {1}，低于 {2} 已 {3}",
+    ),
+    Code.PUMP_SUCTION_LOW: (
+        "there is no water for {s}: {0} is {1}, below {2} for {3}",
+        "{s} 吸水不足：{0} 为 {1}，低于 {2} 已 {3}",
+    ),
+    Code.PUMP_CLOSED_PATH: (
+        "{s} ran for {0} while every way out was closed",
+        "{s} 在出路全关时运行了 {0}",
+    ),
+    Code.PUMP_LOCAL: (
+        "the selector of {s} is on local: the controller cannot command it",
+        "{s} 的选择开关在就地位：控制器不能操作",
+    ),
+    Code.PUMP_OUT_OF_SERVICE: (
+        "{s} was taken out of service by {0}: {1}",
+        "{s} 已由 {0} 停用：{1}",
+    ),
+    Code.PUMP_STOPPING: (
+        "{s} still runs down",
+        "{s} 正在停转",
+    ),
+    Code.PUMP_MIN_OFF: (
+        "{s} must stand still for {0} before it is started again, until {1}",
+        "{s} 再次启动前须停 {0}，至 {1}",
+    ),
+    Code.PUMP_START_INTERVAL: (
+        "{s} may be started every {0} only, and so not before {1}",
+        "{s} 两次启动至少间隔 {0}，{1} 之前不能启动",
+    ),
+    Code.PUMP_STARTS_PER_HOUR: (
+        "{s} was started {0} times within an hour, which its motor bears; it waits until {1}",
+        "{s} 一小时内已启动 {0} 次，达到电机允许值；等到 {1}",
+    ),
+    Code.PUMP_SHORT_RUN: (
+        "{s} ran for {0} only, less than the {1} that its motor needs to cool",
+        "{s} 只运行了 {0}，少于电机散热所需的 {1}",
+    ),
+    Code.PUMP_IN_SERVICE: (
+        "{s} is in service already",
+        "{s} 已在使用中",
+    ),
+    Code.PUMP_AT_SPEED: (
+        "{s} runs at the speed of the site file, because no loop gives another",
+        "{s} 按站点文件的转速运行，没有回路给出其他转速",
+    ),
+    Code.NO_SUCH_PUMP: (
+        "there is no pump '{s}'",
+        "没有名为“{s}”的泵",
+    ),
+    Code.NO_SUCH_GROUP: (
+        "there is no group of pumps '{s}'",
+        "没有名为“{s}”的泵组",
+    ),
+    # groups of pumps
+    Code.GROUP_RUNS: (
+        "{s} runs {0} of the {1} pumps that are needed",
+        "{s} 需要 {1} 台泵，运行 {0} 台",
+    ),
+    Code.GROUP_STANDBY: (
+        "{s} keeps it on standby: {0} of the {1} pumps that are needed run",
+        "{s} 将其备用：需要 {1} 台泵，已运行 {0} 台",
+    ),
+    Code.GROUP_EXERCISES: (
+        "{s} runs it against seizing, because it stood idle for {0}",
+        "{s} 让其短时运行以防卡死，已停用 {0}",
+    ),
+    Code.GROUP_AT_REST: (
+        "{s} pumps nothing now",
+        "{s} 现在不供水",
+    ),
+    Code.GROUP_NO_STANDBY: (
+        "{s} has no other pump that could be started now",
+        "{s} 现在没有其他可启动的泵",
+    ),
+    Code.GROUP_NO_PUMP: (
+        "{s} has not one of its {0} pumps fit to run",
+        "{s} 的 {0} 台泵无一可用",
     ),
     # quotas
     Code.QUOTA_WARNING: (

@@ -9,6 +9,7 @@ from control.fill_quality import QualityReading
 from control.guard import FastGuard
 from control.program import DispenserUnit
 from control.protect import permit_anew
+from control.pumping import pump_waits
 from control.valve import Position
 from control.work import Work
 
@@ -24,7 +25,8 @@ def dispense(work: Work) -> None:
                 work.results.append(filled)
             case ContinuousDispenser() as continuous, ContinuousState() as served:
                 may = work.permissions[index]
-                forbids = may.start if served.phase is ContinuousPhase.STOPPED else may.run
+                stopped = served.phase is ContinuousPhase.STOPPED
+                forbids = may.start or pump_waits(work, unit) if stopped else may.run
                 pipe = ContinuousInputs(forbids, position(work, unit))
                 work.dispensers[index], holds = continuous.step(served, work.image, pipe, work.now)
                 trip, events = holds.trip, holds.events
@@ -40,7 +42,8 @@ def batch_inputs(work: Work, index: int, state: BatchState) -> BatchInputs:
     """What the step of a batch dispenser sees besides the image."""
     unit, may = work.program.dispensers[index], work.permissions[index]
     quality = tuple(_quality(work, g) for g in unit.guards) if state.order is not None else ()
-    return BatchInputs(may.start, may.run, position(work, unit), quality, _by_hand(work, unit))
+    by_hand, waits = _by_hand(work, unit), pump_waits(work, unit)
+    return BatchInputs(may.start, may.run, position(work, unit), quality, by_hand, waits)
 
 
 def _by_hand(work: Work, unit: DispenserUnit) -> tuple[str, ...]:
@@ -54,6 +57,8 @@ def _by_hand(work: Work, unit: DispenserUnit) -> tuple[str, ...]:
     own |= {unit.dispenser.flow_name, unit.dispenser.meter.total_name}
     if unit.pump is not None:
         own.add(program.pumps[unit.pump].tag)
+    if unit.group is not None:
+        own |= {pump.tag for pump in unit.group.pumps}
     forced = [(one.target, one.by, one.reason) for one in work.overrides]
     taken_out = [(one.target, one.by, one.reason) for one in work.bypasses.standing]
     return tuple(f"{target} by {by}: {reason}" for target, by, reason in (*forced, *taken_out) if target in own)

@@ -21,6 +21,7 @@ from control.output import OutputState
 from control.override import Override
 from control.program import Program
 from control.pump import PumpState
+from control.pump_group import GroupState
 from control.trip import TripState
 from control.valve import ValveState
 
@@ -37,6 +38,7 @@ class ScanState:
     trips: tuple[TripState, ...]
     valves: tuple[ValveState, ...]
     pumps: tuple[PumpState, ...]
+    pump_groups: tuple[GroupState, ...]
     devices: tuple[DeviceState, ...]
     follow: tuple[OutputState, ...]
     interlocks: tuple[InterlockState, ...]
@@ -75,6 +77,7 @@ def initial_state(program: Program) -> ScanState:
         trips=tuple(TripState() for _ in program.dispensers),
         valves=tuple(ValveState() for _ in program.valves),
         pumps=tuple(PumpState() for _ in program.pumps),
+        pump_groups=tuple(group.initial() for group in program.pump_groups),
         devices=tuple(DeviceState() for _ in program.devices),
         follow=tuple(OutputState() for _ in program.safe),
         interlocks=tuple(interlock.initial() for interlock in program.interlocks),

@@ -17,6 +17,7 @@ from control.loop_state import LoopState
 from control.measurement import ConditionedState
 from control.override import Override
 from control.program import Program
+from control.pump_group import GroupState
 from control.state import DispenserState, ScanState
 from control.trip import TripState, latch
 
@@ -28,8 +29,8 @@ class Work:
     """``before`` is the state that the scan began with; the lists hold what the phases make of it.
 
     ``image`` is the conditioned one. ``trips``, ``dispensers``, ``permissions`` and ``results`` are by dispenser,
-    ``loops`` by loop, ``outputs`` by actuator, all in the program's order. ``raised``: the cause of each alarm that
-    stands, by its index.
+    ``pump_groups`` by group, ``loops`` by loop, ``outputs`` by actuator, all in the program's order. ``raised``: the
+    cause of each alarm that stands, by its index.
     """
 
     program: Program
@@ -40,6 +41,7 @@ class Work:
     found: Findings
     trips: list[TripState]
     dispensers: list[DispenserState]
+    pump_groups: list[GroupState]
     loops: list[LoopState]
     overrides: tuple[Override, ...]
     bypasses: BypassState

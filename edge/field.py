@@ -125,6 +125,11 @@ def output_signals(site: Site) -> dict[str, str]:
         valve.open_command if isinstance(valve, MotorValve) else valve.position_command: tag
         for tag, valve in site.valves.items()
     }
+    owners |= {
+        valve.close_command: tag
+        for tag, valve in site.valves.items()
+        if isinstance(valve, MotorValve) and valve.close_command is not None
+    }
     owners |= {pump.run_command: tag for tag, pump in site.pumps.items()}
     return owners | {output.command: tag for tag, output in site.analog_outputs.items()}
 

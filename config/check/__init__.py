@@ -6,11 +6,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from config.check.alarms import check_alarms
 from config.check.devices import check_devices
 from config.check.dispensers import check_dispenser
-from config.check.equipment import check_analog_outputs, check_pumps, check_shared_outputs, check_valves
+from config.check.equipment import check_analog_outputs, check_shared_outputs, check_valves
 from config.check.interlocks import check_interlocks
 from config.check.links import check_links
 from config.check.loops import check_loops
 from config.check.measurements import check_measurements
+from config.check.pumps import check_pump_groups, check_pumps
 from config.check.references import Finding, Profiles, References
 from config.check.uplink import check_uplink
 from config.site import Site
@@ -28,6 +29,7 @@ def _findings(known: References) -> Iterator[Finding]:
     yield from check_measurements(known)
     yield from check_valves(known)
     yield from check_pumps(known)
+    yield from check_pump_groups(known)
     yield from check_analog_outputs(known)
     yield from check_shared_outputs(known)
     for tag, dispenser in known.site.dispensers.items():

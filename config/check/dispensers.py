@@ -17,8 +17,9 @@ def check_dispenser(known: References, here: Where, dispenser: Dispenser) -> Ite
     valve = known.site.valves.get(dispenser.valve)
     if valve is None and dispenser.valve not in known.unknown:
         yield no_such((*here, "valve"), dispenser.valve, known.site.valves, "valve")
-    if dispenser.pump is not None and dispenser.pump not in {*known.site.pumps, *known.unknown}:
-        yield no_such((*here, "pump"), dispenser.pump, known.site.pumps, "pump")
+    pumps = {**known.site.pumps, **known.site.pump_groups}
+    if dispenser.pump is not None and dispenser.pump not in {*pumps, *known.unknown}:
+        yield no_such((*here, "pump"), dispenser.pump, pumps, "pump or group of pumps")
     level = dispenser.supply_level
     if level is not None:
         yield from known.signal((*here, "supply_level", "signal"), level.signal, "length")

@@ -1,4 +1,4 @@
-"""Valves, pumps, analog outputs: commanded by signals that can be written, told by signals of their kind, one owner."""
+"""Valves, analog outputs: commanded by signals that can be written, told by signals of their kind, with one owner."""
 
 from collections.abc import Iterator
 
@@ -11,17 +11,15 @@ def check_valves(known: References) -> Iterator[Finding]:
         here: Where = ("valves", tag)
         if isinstance(valve, MotorValve):
             yield from known.signal((*here, "open_command"), valve.open_command, "bool", writable=True)
-            yield from known.signal((*here, "opened"), valve.opened, "bool")
-            yield from known.signal((*here, "closed"), valve.closed, "bool")
+            if valve.close_command is not None:
+                yield from known.signal((*here, "close_command"), valve.close_command, "bool", writable=True)
         else:
             yield from known.signal((*here, "position_command"), valve.position_command, "ratio", writable=True)
             yield from known.signal((*here, "position"), valve.position, "ratio")
-
-
-def check_pumps(known: References) -> Iterator[Finding]:
-    for tag, pump in known.site.pumps.items():
-        yield from known.signal(("pumps", tag, "run_command"), pump.run_command, "bool", writable=True)
-        yield from known.signal(("pumps", tag, "running"), pump.running, "bool")
+        for field in ("opened", "closed", "remote", "fault"):
+            signal = getattr(valve, field)
+            if signal is not None:
+                yield from known.signal((*here, field), signal, "bool")
 
 
 def check_analog_outputs(known: References) -> Iterator[Finding]:
@@ -34,8 +32,8 @@ def check_shared_outputs(known: References) -> Iterator[Finding]:
     outputs = [
         (("valves", tag, field), getattr(valve, field))
         for tag, valve in known.site.valves.items()
-        for field in ("open_command", "position_command")
-        if hasattr(valve, field)
+        for field in ("open_command", "close_command", "position_command")
+        if getattr(valve, field, None) is not None
     ]
     outputs += [(("pumps", tag, "run_command"), pump.run_command) for tag, pump in known.site.pumps.items()]
     outputs += [(("analog_outputs", tag, "command"), one.command) for tag, one in known.site.analog_outputs.items()]
@@ -48,7 +46,7 @@ def check_shared_outputs(known: References) -> Iterator[Finding]:
         for tag, dispenser in known.site.dispensers.items():
             for field in (kind, f"slow_{kind}"):
                 equipment = getattr(dispenser, field, None)
-                if equipment is None:
+                if equipment is None or equipment in known.site.pump_groups:
                     continue
                 if equipment in users:
                     found = f"'{equipment}', which belongs to dispenser {users[equipment]}"

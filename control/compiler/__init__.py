@@ -8,12 +8,13 @@ from config.load import LoadedSite
 from control.compiler.alarms import compile_alarm_conditions, compile_alarms
 from control.compiler.devices import compile_devices
 from control.compiler.dispensers import compile_dispenser
-from control.compiler.equipment import compile_pumps, compile_valves, safe_demands
+from control.compiler.equipment import close_places, compile_valves, safe_demands
 from control.compiler.guards import compile_guards
 from control.compiler.interlocks import compile_interlocks, compile_names, compile_permissives, with_interlocks
 from control.compiler.loops import compile_loops
 from control.compiler.measurements import compile_conditioned
 from control.compiler.overrides import compile_bypasses, compile_overrides
+from control.compiler.pumps import compile_pump_groups, compile_pumps
 from control.guard import Guard
 from control.program import DispenserUnit, Program
 
@@ -26,6 +27,7 @@ def compile_site(loaded: LoadedSite) -> Program:
     """Compiles a checked site."""
     site, table = loaded.site, loaded.signals
     valves, pumps = compile_valves(site, table), compile_pumps(site, table)
+    pump_groups = compile_pump_groups(site, table, pumps)
     guards: list[Guard] = []
     units: list[DispenserUnit] = []
     zone = ZoneInfo(site.site.timezone)
@@ -35,7 +37,9 @@ def compile_site(loaded: LoadedSite) -> Program:
         own, first = compile_guards(tag, settings, loaded), len(guards)
         guards += own
         places = tuple(range(first, len(guards)))
-        units.append(compile_dispenser(tag, settings, places, tuple(own), valves, pumps, table, zone, version))
+        units.append(
+            compile_dispenser(tag, settings, places, tuple(own), valves, pumps, pump_groups, table, zone, version)
+        )
     safe = safe_demands(site, table, valves, pumps)
     loops = compile_loops(loaded, safe)
     names = compile_names(site, table, valves, pumps, guards, units)
@@ -48,6 +52,7 @@ def compile_site(loaded: LoadedSite) -> Program:
         guards=tuple(guards),
         valves=valves,
         pumps=pumps,
+        pump_groups=pump_groups,
         devices=compile_devices(table),
         dispensers=with_interlocks(units, interlocks, permissives),
         dispenser_index={unit.tag: i for i, unit in enumerate(units)},
@@ -60,6 +65,7 @@ def compile_site(loaded: LoadedSite) -> Program:
         guard_index={guard.name: i for i, guard in enumerate(guards)},
         interlocks=interlocks,
         permissives=permissives,
+        close_places=close_places(valves, safe),
     )
     alarms = compile_alarms(loaded, program)
     return replace(program, alarms=alarms, alarm_conditions=compile_alarm_conditions(loaded, alarms, names))

@@ -21,8 +21,10 @@ from control.alarm_list import (
     NOT_SILENCED,
     ON_DELAYS,
     OUTPUT,
+    PUMP,
     SIGNAL,
     UNDECLARED,
+    VALVE,
     Declared,
 )
 from control.annunciator import Alarms
@@ -125,6 +127,10 @@ def _owners(program: Program) -> Iterator[tuple[str, str, Declared]]:
         yield unit.tag, unit.tag, {**DISPENSER, **raised}
         for g in unit.guards:
             yield program.guards[g].name, unit.tag, {**GUARD, **BYPASS}
+    for valve in program.valves:
+        yield valve.tag, "", VALVE
+    for pump in program.pumps:
+        yield pump.tag, "", PUMP
     for block in program.conditioned:
         yield block.name, "", SIGNAL
     for loop_unit in program.loops:

@@ -22,6 +22,7 @@ from control.meter_check import MeterCheck
 from control.pre_act import PreAct
 from control.program import DispenserUnit
 from control.pump import Pump
+from control.pump_group import PumpGroup
 from control.quota import AtLimit, Quota
 from control.receipt import ReceiptFacts
 from control.valve import Valve
@@ -39,6 +40,7 @@ def compile_dispenser(
     own_guards: tuple[Guard, ...],
     valves: tuple[Valve, ...],
     pumps: tuple[Pump, ...],
+    pump_groups: tuple[PumpGroup, ...],
     table: SignalTable,
     zone: ZoneInfo,
     version: str,
@@ -60,6 +62,7 @@ def compile_dispenser(
         pump=_place(pumps, settings.pump),
         level=SupplyLevel(table.index[level.signal], level.signal, level.low, level.low_low) if level else None,
         reset=settings.reset,
+        group=next((group for group in pump_groups if group.tag == settings.pump), None),
     )
 
 

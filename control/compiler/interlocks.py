@@ -45,7 +45,8 @@ def compile_interlocks(
     site: Site, names: Names, units: Sequence[DispenserUnit], safe: Sequence[Demand]
 ) -> tuple[Interlock, ...]:
     """The interlocks, in the order of the site file; ``safe`` are all outputs, in their order."""
-    outputs = {demand.tag: place for place, demand in enumerate(safe)}
+    # The first of a tag: the close command of a valve with two follows what the valve is given.
+    outputs = {demand.tag: place for place, demand in reversed(list(enumerate(safe)))}
     return tuple(_interlock(name, interlock, names, units, outputs) for name, interlock in site.interlocks.items())
 
 

@@ -17,6 +17,9 @@ def compile_overrides(loaded: LoadedSite, safe: tuple[Demand, ...]) -> OverrideR
                 forceable[signal.name] = Forceable(False, signal.index, signal.kind, -inf, inf)
     if rules.outputs:
         for place, demand in enumerate(safe):
+            if demand.tag in forceable:
+                # The close command of a valve with two: it follows what the valve is given.
+                continue
             kind = "bool" if isinstance(demand.value, bool) else "number"
             forceable[demand.tag] = Forceable(True, place, kind, 0.0, 100.0)
     return OverrideRules(rules.longest, not rules.remote, forceable)

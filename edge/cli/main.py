@@ -20,6 +20,7 @@ from edge.cli.ask import ask, quantity
 from edge.cli.blackbox import blackbox_app
 from edge.cli.decode import decode
 from edge.cli.diagrams import diagrams
+from edge.cli.equipment import equipment, pump
 from edge.cli.identify import identify
 from edge.cli.matrix import matrix
 from edge.cli.meter_replaced import meter_replaced
@@ -69,6 +70,8 @@ app.command("in-service")(in_service)
 app.command(hidden=True)(diagrams)
 app.add_typer(blackbox_app)
 app.command(cls=TakesNegatives)(replay)
+app.command()(equipment)
+app.command()(pump)
 
 Site = Annotated[Path, typer.Argument(help="the site file (YAML)", show_default=False)]
 Record = Annotated[Path | None, typer.Option("--record", help="a new file for every scan's input, for 'replay'")]

@@ -12,6 +12,7 @@ from config.check.guards import dispenser_limits
 from config.load import LoadedSite
 from config.signals import wire_place
 from config.units import CANONICAL
+from config.water_hammer import water_hammer
 from edge.cli.alarms import alarms_table
 from edge.cli.link_tables import links_view
 from edge.cli.override import overrides_table
@@ -57,7 +58,7 @@ def site_summary(loaded: LoadedSite) -> dict[str, Any]:
             }
             for tag, dispenser in site.dispensers.items()
         },
-        "warnings": full_buses(loaded),
+        "warnings": [*full_buses(loaded), *water_hammer(site)],
     }
 
 
@@ -163,6 +164,9 @@ def _dispenser(tag: str, dispenser: dict[str, Any], answer: dict[str, Any]) -> P
     if dispenser["pump"] is not None:
         running = answer["pumps"][dispenser["pump"]]["running"]
         line.append(f"  {dispenser['pump']} {'running' if running else 'off' if running is False else 'unknown'}")
+    if dispenser["pump_group"] is not None:
+        group = answer["pump_groups"][dispenser["pump_group"]]
+        line.append(f"  {dispenser['pump_group']} {' + '.join(group['running']) or 'off'}")
     if dispenser["mode"] == "batch":
         order = dispenser["order"]
         if order is not None:

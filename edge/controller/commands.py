@@ -81,6 +81,8 @@ def command_from(request: dict[str, Any], source: str, program: Program) -> Comm
                 duration_s=number(request, "duration_s", 0.0),
                 reason=text(request, "reason", ""),
             )
+        case Op.PUMP_OUT_OF_SERVICE | Op.PUMP_IN_SERVICE:
+            return Command(command_id, op, text(request, "target"), source, reason=text(request, "reason", ""))
         case Op.FORCE | Op.BYPASS:
             return Command(
                 id=command_id,
@@ -91,7 +93,7 @@ def command_from(request: dict[str, Any], source: str, program: Program) -> Comm
                 duration_s=number(request, "duration_s"),
                 reason=text(request, "reason"),
             )
-        case Op.RELEASE | Op.END_BYPASS | Op.ACK:
+        case Op.RELEASE | Op.END_BYPASS | Op.ACK | Op.ROTATE:
             return Command(command_id, op, text(request, "target"), source)
 
 

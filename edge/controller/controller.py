@@ -19,6 +19,7 @@ import structlog
 from config.errors import CommandRefused
 from config.load import LoadedSite
 from config.sample import NOT_YET_READ, Sample
+from control.arbitrate import at_stop
 from control.command import Answer, Command
 from control.fill import BatchState
 from control.fill_phase import DISPENSING
@@ -186,7 +187,7 @@ class Controller:
         except Exception as error:
             log.critical("scan failed; outputs are driven safe", exc_info=error)
             self._failure.set_exception(error)
-            self._outputs.write(self.program.safe, self.image, self._clock())
+            self._outputs.write(at_stop(self.program), self.image, self._clock())
         finally:
             self._scanning = False
 
@@ -241,7 +242,7 @@ class Controller:
     async def _stop(self) -> None:
         """Leaves the plant safe: every output to its safe position, confirmed if the field still answers."""
         now = self.now()
-        self._outputs.write(self.program.safe, self.image, now.mono)
+        self._outputs.write(at_stop(self.program), self.image, now.mono)
         if not await self._outputs.settle(SAFE_STOP_S):
             log.warning("not every output was confirmed safe before the stop")
         else:

@@ -32,6 +32,7 @@ from edge.arguments import MAX_TEXT, BadRequest, number, text
 from edge.controller import alarms
 from edge.controller.commands import OPS, command_from
 from edge.controller.controller import Controller
+from edge.controller.equipment import equipment
 from edge.controller.explain import problem, status_text, wire
 from edge.controller.recorder import metric_name
 from edge.field import FIELD_OPS, HAND_SHARE, Bus, Field, link_address
@@ -160,17 +161,7 @@ class Requests:
             "signals": controller.loaded.signals.field_count,
             "links": {driver.name: self._link(driver.name) for driver in controller.drivers},
             "dispensers": {unit.tag: self._dispenser(i) for i, unit in enumerate(controller.program.dispensers)},
-            "valves": {
-                valve.tag: {
-                    "position": str(state.position),
-                    "fault": sentence(state.fault) if state.fault else None,
-                }
-                for valve, state in zip(controller.program.valves, controller.state.valves, strict=True)
-            },
-            "pumps": {
-                pump.tag: {"running": state.running, "fault": sentence(state.fault) if state.fault else None}
-                for pump, state in zip(controller.program.pumps, controller.state.pumps, strict=True)
-            },
+            **equipment(controller.program, controller.state, controller.now()),
             "alarms": alarms.shown_alarms(controller.state.alarms, controller.now()),
             "overrides": self._overrides(),
             "scan": {"period_ms": site.scan.period * 1000, **controller.timing.figures()},
@@ -240,6 +231,7 @@ class Requests:
             "flow_m3h": controller.image[unit.dispenser.flow].number,
             "valve": controller.program.valves[unit.valve].tag,
             "pump": controller.program.pumps[unit.pump].tag if unit.pump is not None else None,
+            "pump_group": unit.group.tag if unit.group is not None else None,
             "guards": [self._guard(g) for g in unit.guards],
             "quota": self._quota(unit.dispenser.quota, state.quota) if unit.dispenser.quota is not None else None,
         }

@@ -65,7 +65,8 @@ def test_the_bad_example_gives_exactly_its_six_problems() -> None:
             19,
             "valves.XV-1.travle",
             "unknown key 'travle'",
-            "one of: type, open_command, opened, closed, travel (did you mean 'travel'?)",
+            "one of: travel, remote, fault, fail, slow_factor, pipe, type, open_command, close_command, opened, closed "
+            "(did you mean 'travel'?)",
         ),
         Problem(file, 29, f"{guards}.turbidity.high", "8 mg/L, a concentration", "a turbidity, such as '5 NTU'"),
         Problem(file, 30, f"{guards}.cod", "'cod'", f"a parameter that use 'road-cleaning' limits ({limited})"),

@@ -69,6 +69,10 @@ class Bench:
         """A signal as the scan made it."""
         return self.conditioned[self.program.signal_names.index(name)]
 
+    @property
+    def alarms(self) -> set[str]:
+        return {alarm.id for alarm in self.state.alarms.standing}
+
     def output(self, tag: str) -> Value:
         return next(demand.value for demand in self.state.outputs if demand.tag == tag)
 
@@ -175,10 +179,6 @@ class FillStation(Bench):
 
     def order(self, volume_m3: float = 0.5, order_id: str = "o-1", **more: Any) -> Answer:
         return self.ask(Op.ORDER, "FILL-1", order_id=order_id, volume_m3=volume_m3, vehicle="晋D12345", **more)
-
-    @property
-    def alarms(self) -> set[str]:
-        return {alarm.id for alarm in self.state.alarms.standing}
 
     def until(self, phase: str, limit_s: float = 120.0) -> None:
         for _ in range(round(limit_s / PERIOD_S)):

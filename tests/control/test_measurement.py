@@ -56,9 +56,6 @@ class TakeOff(Bench):
     def used(self) -> tuple[Sample, ...]:
         return condition(self.program, self.state.conditioned, tuple(self.image), self.now)[1]
 
-    def alarms(self) -> set[str]:
-        return {alarm.id for alarm in self.state.alarms.standing}
-
     def trip(self) -> Code | None:
         cause = self.state.trips[0].cause
         return chain(cause)[-1].code if cause is not None else None
@@ -81,7 +78,7 @@ def test_a_broken_wire_leaves_no_level_stops_the_water_and_says_so() -> None:
     station.run(6.0)
     assert station.reading("LT-301.level").reason is Reason.DEVICE_FAULT
     assert station.output("FV-301") == 0.0
-    assert "LT-301.level.loop-failed" in station.alarms()
+    assert "LT-301.level.loop-failed" in station.alarms
     [fault] = [alarm.cause for alarm in station.state.alarms.standing if alarm.id == "LT-301.level.loop-failed"]
     assert fault is not None
     assert fault.seen is not None
@@ -109,12 +106,12 @@ def test_one_probe_that_lies_does_not_stop_the_water_but_is_an_alarm() -> None:
     station.turbidity["AIT-302.turbidity"] = 12.0
     station.scan()
     assert station.reading("AIT-302.turbidity").reason is Reason.JUMPED
-    assert "AIT-302.turbidity.signal-jumped" in station.alarms()
+    assert "AIT-302.turbidity.signal-jumped" in station.alarms
     station.run(66.0)
     assert station.trip() is None
     assert station.reading("AIT-300.turbidity").value == pytest.approx(2.0, abs=0.01)
     assert station.output("FV-301") != 0.0
-    assert "AIT-300.turbidity.vote-disagrees" in station.alarms()
+    assert "AIT-300.turbidity.vote-disagrees" in station.alarms
 
 
 def test_two_probes_above_the_limit_trip() -> None:
@@ -141,7 +138,7 @@ def test_a_lost_probe_counts_as_one_that_is_beyond_the_limit() -> None:
     station.reasons["AIT-301.turbidity"] = Reason.NO_COMMUNICATION
     station.run(70.0)
     assert station.trip() is None
-    assert "AIT-300.turbidity.vote-short" in station.alarms()
+    assert "AIT-300.turbidity.vote-short" in station.alarms
     station.turbidity["AIT-302.turbidity"] = 8.0
     station.run(15.0)
     assert station.trip() is Code.ABOVE_LIMIT

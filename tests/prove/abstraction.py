@@ -28,11 +28,13 @@ RECORDS: Final = frozenset(
         "total_start_m3",
         "at_close_m3",
         "check",
+        "strokes",
     }
 )
 """Fields that are written for people and read by no decision (outputs are a function of the rest).
 
-``check`` compares over spans of at most 5 s, shorter than a tick; ``read_at`` is read within a quarter of an hour.
+``check`` compares over spans of at most 5 s, shorter than a tick; ``read_at`` is read within a quarter of an hour;
+``strokes`` only warn.
 """
 MONITORS: Final = frozenset({"alarms", "alarm_memories", "devices", "follow"})
 """Blocks that only look on: no other block reads them, so that they cannot tell two states apart."""
