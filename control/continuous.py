@@ -49,6 +49,14 @@ class Phase(StrEnum):
     HOLDING = "holding"
 
 
+TRANSITIONS: Final[dict[Phase, frozenset[Phase]]] = {
+    Phase.STOPPED: frozenset({Phase.RAMPING}),
+    Phase.RAMPING: frozenset({Phase.HOLDING, Phase.STOPPED}),
+    Phase.HOLDING: frozenset({Phase.RAMPING, Phase.STOPPED}),
+}
+"""Every transition there is; a dispenser takes no other."""
+
+
 @dataclass(frozen=True, slots=True)
 class ContinuousState:
     """What a continuous dispenser remembers. Volumes in m3, times monotonic.
@@ -151,6 +159,7 @@ class ContinuousDispenser:
         """One scan of the loop."""
         flow = image[self.flow].number
         pressure = image[self.pressure].number if self.pressure is not None else None
+        phase = state.phase
         state, counted, alarms = self._count(state, image, inputs.valve, now)
         state = self._watched(state, flow, pressure, inputs.valve, now)
         wanted, capped, cap = self._capped(state, inputs)
@@ -164,6 +173,7 @@ class ContinuousDispenser:
             opening, cause = 0.0, stop
             state, more = self._stopped(state, inputs.valve, now)
         trip, standing, fast = self._judge(state, flow, stop, now)
+        assert state.phase is phase or state.phase in TRANSITIONS[phase], f"{self.tag}: {phase} -> {state.phase}"
         return state, ContinuousResult(opening, cause, fast, trip, (*alarms, *standing), (*counted, *more))
 
     def _count(

@@ -4,15 +4,20 @@
 """
 
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import typer
 
 from control import alarm
+from control.continuous import TRANSITIONS as SUPPLY
+from control.continuous import Phase as Supply
 from control.fill_phase import TRANSITIONS as FILL
 from control.fill_phase import Phase as Fill
 from edge.cli.state_diagram import Edge, Machine, draw
+
+_State = TypeVar("_State", bound=StrEnum)
 
 
 def diagrams(
@@ -42,7 +47,11 @@ def write_diagrams(directory: Path, made: Mapping[str, str]) -> list[Path]:
 
 def machines() -> tuple[Machine, ...]:
     """Every state machine that has a table."""
-    return (_alarm(), Machine("batch", "A fill at a batch dispenser", "批量取水", _FILL_ZH, _edges(FILL)))
+    return (
+        _alarm(),
+        Machine("batch", "A fill at a batch dispenser", "批量取水", Fill.IDLE, _FILL_ZH, _edges(FILL)),
+        Machine("continuous", "A continuous dispenser", "连续供水", Supply.STOPPED, _SUPPLY_ZH, _edges(SUPPLY)),
+    )
 
 
 def _alarm() -> Machine:
@@ -52,6 +61,7 @@ def _alarm() -> Machine:
         name="alarm",
         title="An alarm (ISA-18.2, IEC 62682)",
         title_zh="报警",
+        first=alarm.State.NORMAL,
         states={str(state): alarm.CHINESE[state] for state in alarm.State},
         edges=tuple(Edge(str(a), str(b), str(trigger)) for (a, trigger), b in alarm.TRANSITIONS.items()),
         letters={str(state): letter for state, letter in alarm.LETTERS.items()},
@@ -59,12 +69,17 @@ def _alarm() -> Machine:
     )
 
 
-def _edges(table: Mapping[Fill, Iterable[Fill]]) -> tuple[Edge, ...]:
+def _edges(table: Mapping[_State, Iterable[_State]]) -> tuple[Edge, ...]:
     """The transitions of a table that does not say by what, in the order of its states."""
     order = list(table)
     return tuple(Edge(str(a), str(b)) for a in order for b in sorted(table[a], key=order.index))
 
 
+_SUPPLY_ZH: Final[Mapping[str, str]] = {
+    Supply.STOPPED: "停止",
+    Supply.RAMPING: "升降",
+    Supply.HOLDING: "保持",
+}
 _FILL_ZH: Final[Mapping[str, str]] = {
     Fill.IDLE: "空闲",
     Fill.AUTHORISED: "已授权",

@@ -42,12 +42,13 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """``states``: each by its name with its Chinese one, in the order in which they are drawn; the first is where it
+    """``states``: each by its name with its Chinese one, in the order in which they are drawn; ``first`` is where it
     begins. ``letters``: a letter before the name. ``frames``: states in a row, with what they are called together."""
 
     name: str
     title: str
     title_zh: str
+    first: str
     states: Mapping[str, str]
     edges: tuple[Edge, ...]
     letters: Mapping[str, str] = field(default_factory=dict)
@@ -97,11 +98,11 @@ def draw(machine: Machine) -> str:
             f'<rect width="{width:g}" height="{height:g}" fill="#fff"/>',
             f'<text class="title" x="{MARGIN:g}" y="30">{escape(machine.title)}  {escape(machine.title_zh)}</text>',
             *_frame_boxes(rows, frames, x),
-            *_arrow_down(x + NODE_WIDTH / 2, TITLE - 22, TITLE, dot=True),
+            *(_arrow_down(x + NODE_WIDTH / 2, TITLE - 22, TITLE, dot=True) if machine.first == rows[0].name else ()),
             *left.lines(x),
             *right.lines(x + NODE_WIDTH),
             *_direct_lines(rows, direct, x),
-            *(line for row in rows for line in _box(row, machine, x, first=row is rows[0])),
+            *(line for row in rows for line in _box(row, machine, x, first=row.name == machine.first)),
             "</svg>",
             "",
         ]

@@ -58,7 +58,7 @@ def test_every_state_and_every_trigger_is_shown(machine: Machine) -> None:
 def test_every_transition_has_a_line_from_its_state_to_the_lane_of_its_target() -> None:
     states = dict.fromkeys("abcd", "")
     edges = (Edge("a", "b"), Edge("a", "c", "far"), Edge("b", "c"), Edge("d", "a", "back"), Edge("c", "a", "again"))
-    svg = draw(Machine("m", "M", "", states, edges))
+    svg = draw(Machine("m", "M", "", "a", states, edges))
     # The beginning and two steps go straight down; three leave at a side, into two lanes.
     assert len(re.findall(r'class="arrow"', svg)) == 1 + 2 + 2
     assert len(re.findall(r'class="line" d="M[^V"]*H', svg)) == 3
@@ -67,9 +67,9 @@ def test_every_transition_has_a_line_from_its_state_to_the_lane_of_its_target() 
 def test_what_a_frame_has_in_common_is_drawn_once() -> None:
     states = dict.fromkeys("abc", "")
     edges = (Edge("a", "c", "fails"), Edge("b", "c", "fails"), Edge("a", "b", "goes"))
-    framed = draw(Machine("m", "M", "", states, edges, frames=(("from any", ("a", "b")),)))
+    framed = draw(Machine("m", "M", "", "a", states, edges, frames=(("from any", ("a", "b")),)))
     assert [text for text, *_ in texts(framed)].count("fails") == 1
-    assert [text for text, *_ in texts(draw(Machine("m", "M", "", states, edges)))].count("fails") == 2
+    assert [text for text, *_ in texts(draw(Machine("m", "M", "", "a", states, edges)))].count("fails") == 2
 
 
 def test_they_are_written_when_they_changed(tmp_path: Path) -> None:
