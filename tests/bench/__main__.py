@@ -7,10 +7,11 @@ from typing import Any
 
 import uvloop
 
-from tests.bench import core, libmodbus, modbus, opcua, outage, reaction
+from tests.bench import core, libmodbus, modbus, opcua, outage, reaction, scan
 
 BENCHMARKS: dict[str, Callable[[], Any]] = {
     "core": core.run,
+    "scan": scan.run,
     "modbus": modbus.run,
     "libmodbus": libmodbus.run,
     "reaction": lambda: asyncio.run(reaction.run()),
