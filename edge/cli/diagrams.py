@@ -15,6 +15,10 @@ from control.continuous import TRANSITIONS as SUPPLY
 from control.continuous import Phase as Supply
 from control.fill_phase import TRANSITIONS as FILL
 from control.fill_phase import Phase as Fill
+from control.pump import TRANSITIONS as PUMP
+from control.pump import Stage as Pump
+from control.valve import TRANSITIONS as VALVE
+from control.valve import Stage as Valve
 from edge.cli.state_diagram import Edge, Machine, draw
 
 _State = TypeVar("_State", bound=StrEnum)
@@ -51,6 +55,8 @@ def machines() -> tuple[Machine, ...]:
         _alarm(),
         Machine("batch", "A fill at a batch dispenser", "批量取水", Fill.IDLE, _FILL_ZH, _edges(FILL)),
         Machine("continuous", "A continuous dispenser", "连续供水", Supply.STOPPED, _SUPPLY_ZH, _edges(SUPPLY)),
+        Machine("valve", "A valve", "阀门", Valve.UNKNOWN, _VALVE_ZH, _edges(VALVE)),
+        Machine("pump", "A pump", "泵", Pump.UNKNOWN, _PUMP_ZH, _edges(PUMP)),
     )
 
 
@@ -92,4 +98,23 @@ _FILL_ZH: Final[Mapping[str, str]] = {
     Fill.STOPPING: "中止",
     Fill.SETTLING: "静置",
     Fill.RECEIPT: "出具单据",
+}
+_VALVE_ZH: Final[Mapping[str, str]] = {
+    Valve.UNKNOWN: "阀位未知",
+    Valve.CLOSED: "关到位",
+    Valve.OPENING: "开启中",
+    Valve.OPEN: "开到位",
+    Valve.CLOSING: "关闭中",
+    Valve.LOCAL: "就地",
+    Valve.FAULT: "故障",
+}
+_PUMP_ZH: Final[Mapping[str, str]] = {
+    Pump.UNKNOWN: "状态未知",
+    Pump.STOPPED: "停止",
+    Pump.STARTING: "启动中",
+    Pump.RUNNING: "运行",
+    Pump.STOPPING: "停止中",
+    Pump.LOCAL: "就地",
+    Pump.OUT_OF_SERVICE: "停用",
+    Pump.FAULT: "故障",
 }

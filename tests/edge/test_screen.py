@@ -93,6 +93,7 @@ def test_whatever_a_station_says_is_shown(monkeypatch: pytest.MonkeyPatch, capsy
     dispenser = {
         "valve": "XV",
         "pump": None,
+        "pump_group": None,
         "tripped": False,
         "phase": "idle",
         "flow_m3h": 1.0,
