@@ -89,8 +89,21 @@ Valve = Annotated[MotorValve | ModulatingValve, Field(discriminator="type")]
 class AnalogOutput(FileModel):
     """A demand in percent for a device that follows it by itself: the speed of a dosing pump, a damper.
 
-    ``safe`` is what it is given when nobody demands anything, and when the controller ends.
+    ``safe`` is what it is given when nobody demands anything, and when the controller ends; every other demand is kept
+    between ``low`` and ``high``. ``feedback``: what the device does, in percent; away from the demand by more than
+    ``tolerance`` for ``follow_after`` it is an alarm.
     """
 
     command: SignalName
     safe: Percent = 0.0
+    low: Percent = 0.0
+    high: Percent = 100.0
+    feedback: SignalName | None = None
+    tolerance: Annotated[Percent, Field(gt=0)] = 5.0
+    follow_after: PositiveSeconds = 10.0
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError("low below high")
+        return self

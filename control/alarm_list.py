@@ -81,6 +81,7 @@ VALVE: Final[Declared] = {
 }
 """What comes before a fault, which is raised by the dispenser."""
 PUMP: Final[Declared] = {Code.PUMP_SHORT_RUN: Priority.LOW, **PUMP_FAULTS}
+ANALOG: Final[Declared] = {Code.ANALOG_NOT_FOLLOWED: Priority.MEDIUM}
 LOOP: Final[Declared] = {
     Code.LOOP_BLIND: Priority.MEDIUM,
 }

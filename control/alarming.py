@@ -74,6 +74,9 @@ def _equipment(work: Work) -> None:
             work.alarm(pump.tag, does.fault)
         if does.duty.short is not None:
             work.alarm(pump.tag, does.duty.short)
+    for analog in work.found.analog_outputs:
+        if analog.alarm is not None:
+            work.alarm(analog.alarm.subject, analog.alarm)
 
 
 def _signals(work: Work) -> None:

@@ -44,6 +44,7 @@ def arbitrate(work: Work) -> None:
         _pumps_of_group(work, group, outputs)
     _interlock(work, outputs)
     _speeds(work, outputs)
+    _limits(work, outputs)
     _second_commands(work, outputs)
     work.outputs = tuple(outputs)
 
@@ -161,6 +162,14 @@ def _speeds(work: Work, outputs: list[Demand]) -> None:
         elif speed.rank is Rank.SAFE_DEFAULT:
             cause = Cause(Code.PUMP_AT_SPEED, pump.tag, (), runs.cause)
             outputs[pump.speed] = Demand(safe.tag, safe.signal, pump.run_speed, Rank.SAFE_DEFAULT, cause)
+
+
+def _limits(work: Work, outputs: list[Demand]) -> None:
+    first = len(work.program.valves) + len(work.program.pumps)
+    for place, analog in enumerate(work.program.analog_outputs, first):
+        value = analog.limited(outputs[place].value)
+        if value != outputs[place].value:
+            outputs[place] = replace(outputs[place], value=value)
 
 
 def _second_commands(work: Work, outputs: list[Demand]) -> None:

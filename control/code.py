@@ -127,6 +127,7 @@ class Code(StrEnum):
     PUMP_STARTS_PER_HOUR = "pump-starts-per-hour"
     PUMP_SHORT_RUN = "pump-short-run"
     PUMP_IN_SERVICE = "pump-in-service"
+    ANALOG_NOT_FOLLOWED = "analog-not-followed"
     PUMP_AT_SPEED = "pump-at-speed"
     NO_SUCH_PUMP = "no-such-pump"
     NO_SUCH_GROUP = "no-such-group"

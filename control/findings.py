@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from control.analog_output import AnalogState
 from control.cause import Cause
 from control.device import DeviceState
 from control.guard import GuardState
@@ -20,6 +21,7 @@ class Findings:
     levels: tuple[LevelState, ...]
     valves: tuple[ValveState, ...]
     pumps: tuple[PumpState, ...]
+    analog_outputs: tuple[AnalogState, ...]
     devices: tuple[DeviceState, ...]
     follow: tuple[OutputState, ...]
     interlocks: tuple[InterlockState, ...]

@@ -367,6 +367,22 @@ def _bypass_only_where_allowed(step: Step, before: Witness, after: Witness) -> I
             yield f"{one.target} is bypassed until {one.ends_at:g}"
 
 
+def _group_not_against_closed(step: Step, before: Witness, after: Witness) -> Iterator[str]:
+    for group in step.program.pump_groups:
+        units = [unit for unit in step.program.dispensers if unit.group is group]
+        valves = [v for unit in units for v in (unit.valve, unit.slow_valve) if v is not None]
+        shut = all(step.after.valves[v].position in (Position.CLOSED, Position.UNKNOWN) for v in valves)
+        for place, pump in zip(group.places, group.pumps, strict=True):
+            if shut and step.after.outputs[len(step.program.valves) + place].value is True:
+                yield f"{pump.tag} runs while every way out of {group.tag} is closed"
+
+
+def _never_open_and_close(step: Step, before: Witness, after: Witness) -> Iterator[str]:
+    for v, place in step.program.close_places.items():
+        if step.after.outputs[v].value is True and step.after.outputs[place].value is True:
+            yield f"{step.program.valves[v].tag} is told to open and to close"
+
+
 def _trip_is_recorded(step: Step, before: Witness, after: Witness) -> Iterator[str]:
     for i, unit in _units(step):
         latched = step.after.trips[i].latched and step.after.trips[i] is not step.before.trips[i]
@@ -487,6 +503,14 @@ INVARIANTS: Final[tuple[Invariant, ...]] = (
         "bypass-only-where-allowed",
         "A function is bypassed only where the site file allows it, once at a time, and not for longer.",
         _bypass_only_where_allowed,
+    ),
+    Invariant(
+        "group-not-against-closed",
+        "No pump of a group is run while every way out is closed, or not known to be open.",
+        _group_not_against_closed,
+    ),
+    Invariant(
+        "never-open-and-close", "A valve with two commands is never given both at a time.", _never_open_and_close
     ),
     Invariant("trip-is-recorded", "A trip is recorded in the scan that latches it.", _trip_is_recorded),
     Invariant("trip-is-alarmed", "A latched trip is an alarm as long as it stands.", _trip_is_alarmed),

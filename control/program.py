@@ -6,6 +6,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from control.analog_output import AnalogOutput
 from control.annunciator import Alarms
 from control.arbitration import Demand
 from control.batch import BatchDispenser
@@ -80,6 +81,7 @@ class Program:
     valves: tuple[Valve, ...]
     pumps: tuple[Pump, ...]
     pump_groups: tuple[PumpGroup, ...]
+    analog_outputs: tuple[AnalogOutput, ...]
     devices: tuple[Device, ...]
     dispensers: tuple[DispenserUnit, ...]
     dispenser_index: dict[str, int]

@@ -7,6 +7,7 @@ guards on hold, forbid a start only.
 
 from config.sample import Sample
 from control import bypass, output
+from control.arbitration import Demand
 from control.cause import Cause
 from control.code import Code
 from control.expression import Situation
@@ -69,6 +70,12 @@ def find(program: Program, before: ScanState, image: tuple[Sample, ...], now: In
         ),
         valves=valves,
         pumps=pumps,
+        analog_outputs=tuple(
+            analog.step(s, demand.value, image, now)
+            for analog, s, demand in zip(
+                program.analog_outputs, before.analog_outputs, analog_demands(program, before.outputs), strict=True
+            )
+        ),
         devices=tuple(device.step(s, image, now) for device, s in zip(program.devices, before.devices, strict=True)),
         follow=tuple(
             output.step(s, demand, program.signal_names[demand.signal], image[demand.signal], now)
@@ -82,6 +89,12 @@ def find(program: Program, before: ScanState, image: tuple[Sample, ...], now: In
         ),
         bypassed=bypassed,
     )
+
+
+def analog_demands(program: Program, outputs: tuple[Demand, ...]) -> tuple[Demand, ...]:
+    """The outputs that are analog: they stand behind those of valves and pumps."""
+    first = len(program.valves) + len(program.pumps)
+    return outputs[first : first + len(program.analog_outputs)]
 
 
 def _closed(path: tuple[int, ...], valves: tuple[ValveState, ...]) -> bool:

@@ -87,6 +87,7 @@ def _after(work: Work) -> ScanState:
             for pump, s, demand in zip(program.pumps, found.pumps, outputs[valves:pumps], strict=True)
         ),
         pump_groups=tuple(work.pump_groups),
+        analog_outputs=found.analog_outputs,
         devices=found.devices,
         follow=found.follow,
         interlocks=found.interlocks,

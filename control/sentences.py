@@ -429,6 +429,10 @@ SENTENCES: Final[dict[Code, tuple[str, str]]] = {
         "{s} is in service already",
         "{s} 已在使用中",
     ),
+    Code.ANALOG_NOT_FOLLOWED: (
+        "{s} is given {0}, and what it commands shows {1}",
+        "{s} 给定 {0}，而受控设备显示 {1}",
+    ),
     Code.PUMP_AT_SPEED: (
         "{s} runs at the speed of the site file, because no loop gives another",
         "{s} 按站点文件的转速运行，没有回路给出其他转速",

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from control import bypass
+from control import analog_output, bypass
+from control.analog_output import AnalogState
 from control.annunciator import Annunciator
 from control.arbitration import Demand
 from control.batch import BatchDispenser
@@ -39,6 +40,7 @@ class ScanState:
     valves: tuple[ValveState, ...]
     pumps: tuple[PumpState, ...]
     pump_groups: tuple[GroupState, ...]
+    analog_outputs: tuple[AnalogState, ...]
     devices: tuple[DeviceState, ...]
     follow: tuple[OutputState, ...]
     interlocks: tuple[InterlockState, ...]
@@ -60,6 +62,7 @@ def findings(state: ScanState) -> Findings:
         levels=state.levels,
         valves=state.valves,
         pumps=state.pumps,
+        analog_outputs=state.analog_outputs,
         devices=state.devices,
         follow=state.follow,
         interlocks=state.interlocks,
@@ -78,6 +81,7 @@ def initial_state(program: Program) -> ScanState:
         valves=tuple(ValveState() for _ in program.valves),
         pumps=tuple(PumpState() for _ in program.pumps),
         pump_groups=tuple(group.initial() for group in program.pump_groups),
+        analog_outputs=tuple(analog_output.AT_REST for _ in program.analog_outputs),
         devices=tuple(DeviceState() for _ in program.devices),
         follow=tuple(OutputState() for _ in program.safe),
         interlocks=tuple(interlock.initial() for interlock in program.interlocks),

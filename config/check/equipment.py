@@ -25,6 +25,8 @@ def check_valves(known: References) -> Iterator[Finding]:
 def check_analog_outputs(known: References) -> Iterator[Finding]:
     for tag, output in known.site.analog_outputs.items():
         yield from known.signal(("analog_outputs", tag, "command"), output.command, "ratio", writable=True)
+        if output.feedback is not None:
+            yield from known.signal(("analog_outputs", tag, "feedback"), output.feedback, "ratio")
 
 
 def check_shared_outputs(known: References) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from config.load import LoadedSite
 from control.compiler.alarms import compile_alarm_conditions, compile_alarms
 from control.compiler.devices import compile_devices
 from control.compiler.dispensers import compile_dispenser
-from control.compiler.equipment import close_places, compile_valves, safe_demands
+from control.compiler.equipment import close_places, compile_analog_outputs, compile_valves, safe_demands
 from control.compiler.guards import compile_guards
 from control.compiler.interlocks import compile_interlocks, compile_names, compile_permissives, with_interlocks
 from control.compiler.loops import compile_loops
@@ -53,6 +53,7 @@ def compile_site(loaded: LoadedSite) -> Program:
         valves=valves,
         pumps=pumps,
         pump_groups=pump_groups,
+        analog_outputs=compile_analog_outputs(site, table),
         devices=compile_devices(table),
         dispensers=with_interlocks(units, interlocks, permissives),
         dispenser_index={unit.tag: i for i, unit in enumerate(units)},

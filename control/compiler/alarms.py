@@ -11,6 +11,7 @@ from config.errors import ConfigError, Problem
 from config.load import LoadedSite
 from control.alarm import Alarm, Priority
 from control.alarm_list import (
+    ANALOG,
     BYPASS,
     DEVICE,
     DISPENSER,
@@ -131,6 +132,8 @@ def _owners(program: Program) -> Iterator[tuple[str, str, Declared]]:
         yield valve.tag, "", VALVE
     for pump in program.pumps:
         yield pump.tag, "", PUMP
+    for analog in program.analog_outputs:
+        yield analog.tag, "", ANALOG
     for block in program.conditioned:
         yield block.name, "", SIGNAL
     for loop_unit in program.loops:

@@ -4,6 +4,7 @@ from config.equipment import ModulatingValve, MotorValve
 from config.equipment import Valve as Settings
 from config.signals import SignalTable
 from config.site import Site
+from control.analog_output import AnalogOutput
 from control.arbitration import Demand, Rank
 from control.cause import Cause
 from control.code import Code
@@ -49,6 +50,14 @@ def _positioner(valve: ModulatingValve) -> Positioner:
 def place(table: SignalTable, name: str | None) -> int | None:
     """The image index of a signal that may be missing."""
     return table.index[name] if name is not None else None
+
+
+def compile_analog_outputs(site: Site, table: SignalTable) -> tuple[AnalogOutput, ...]:
+    """The analog outputs, in the order of the site file."""
+    return tuple(
+        AnalogOutput(tag, one.safe, one.low, one.high, place(table, one.feedback), one.tolerance, one.follow_after)
+        for tag, one in site.analog_outputs.items()
+    )
 
 
 def safe_demands(

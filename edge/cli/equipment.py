@@ -67,9 +67,9 @@ def equipment_view(found: dict[str, Any]) -> Group:
     for tag, one in found["pump_groups"].items():
         running = ", ".join(one["running"]) or "none"
         groups.add_row(tag, running, f"{one['needed']} of {one['duty']}", _wrong(one["unavailable"]))
-    outputs = Table("analog output", "is given", box=None, header_style="bold")
+    outputs = Table("analog output", "is given", "", box=None, header_style="bold")
     for tag, one in found["analog_outputs"].items():
-        outputs.add_row(tag, f"{one['output']:.1f} %")
+        outputs.add_row(tag, f"{one['output']:.1f} %", _wrong(one["fault"]))
     shown = ((found[name], table) for name, table in zip(SECTIONS, (valves, pumps, groups, outputs), strict=True))
     return Group(*(table for there_are, table in shown if there_are))
 

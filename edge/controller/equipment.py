@@ -18,9 +18,8 @@ def equipment(program: Program, state: ScanState, now: Instant) -> dict[str, Any
         "pumps": _pumps(program, state, now),
         "pump_groups": _groups(program, state),
         "analog_outputs": {
-            demand.tag: {"output": demand.value}
-            for demand in state.outputs[len(program.valves) + len(program.pumps) : len(state.outputs)]
-            if demand.tag not in {valve.tag for valve in program.valves}
+            analog.tag: {"output": given[analog.tag], "safe": analog.safe, "fault": _told(at.alarm)}
+            for analog, at in zip(program.analog_outputs, state.analog_outputs, strict=True)
         },
     }
 

@@ -5,16 +5,19 @@ from pathlib import Path
 import pytest
 
 from config.load import load_site
-from config.sample import Reason
+from config.sample import Reason, Sample
 from control.arbitrate import at_stop
 from control.arbitration import Rank
 from control.cause import chain, root
 from control.code import Code
-from control.command import Answer, Op
+from control.command import Answer, Command, Op
 from control.fill import BatchState
+from control.invariants import broken
 from control.saved import restored, to_saved
+from control.scan import ScanResult
 from control.valve import Position, Stage
 from control.why import why
+from control.witness import Step, Witness, first_witness, looked_on
 from tests.control.bench import PERIOD_S, Bench
 
 SITE = Path(__file__).with_name("sites") / "pumps.yaml"
@@ -27,6 +30,8 @@ class Arms(Bench):
         super().__init__(load_site(SITE))
         self.at = [0.0, 0.0]
         self.dead: set[int] = set()
+        self.drive_stuck = False
+        self.seen: Witness | None = None
         self.total = [100.0, 200.0]
         self.values |= {"RIO.remote_2": True, "RIO.suction": 2.0, "RIO.turbidity": 2.0}
         self.plant()
@@ -58,6 +63,7 @@ class Arms(Bench):
         for n, on in enumerate(runs, 1):
             self.values |= {f"RIO.run_{n}": on, f"RIO.pump_{n}": self.written(f"RIO.pump_{n}")}
         self.values["RIO.close_1"] = self.written("RIO.close_1")
+        self.values["RIO.shown_1"] = 0.0 if self.drive_stuck else float(self.output("SC-1") or 0.0)
         self.values["RIO.speed_1"] = float(self.output("SC-1") or 0.0)
 
     def ready(self) -> "Arms":
@@ -68,6 +74,13 @@ class Arms(Bench):
         state = self.state.dispensers[arm - 1]
         assert isinstance(state, BatchState)
         return state
+
+    def scanned(self, image: tuple[Sample, ...], commands: tuple[Command, ...], result: ScanResult) -> None:
+        """Every scan is looked on: it breaks no promise."""
+        before = self.seen or first_witness(self.program, self.now)
+        step = Step(self.program, self.state, image, commands, self.now, result)
+        self.seen = looked_on(before, step)
+        assert [(one.name, text) for one, text in broken(step, before, self.seen)] == []
 
     def order(self, arm: int, volume_m3: float, order_id: str) -> Answer:
         return self.ask(Op.ORDER, f"FILL-{arm}", order_id=order_id, volume_m3=volume_m3)
@@ -265,16 +278,27 @@ def test_a_valve_taken_on_local_ends_the_fill_without_a_trip_and_closes_when_it_
     assert not station.state.trips[1].latched
 
 
-def test_a_drive_runs_at_the_speed_of_the_site_file_and_stands_with_its_pump() -> None:
+def test_a_drive_runs_at_the_speed_of_the_site_file_within_its_limits_and_stands_with_its_pump() -> None:
     station = Arms().ready()
     assert station.output("SC-1") == 0.0
     station.order(1, 5.0, "a")
     station.run(20)
-    assert station.output("SC-1") == 80.0
+    assert station.output("SC-1") == 75.0
     station.values["RIO.turbidity"] = 20.0
     station.scan()
     speed = next(demand for demand in station.state.outputs if demand.tag == "SC-1")
     assert (speed.value, speed.rank) == (0.0, Rank.PROTECT)
+
+
+def test_a_drive_that_does_not_follow_is_an_alarm_until_it_does() -> None:
+    station = Arms().ready()
+    station.drive_stuck = True
+    station.order(1, 5.0, "a")
+    station.run(20)
+    assert "SC-1.analog-not-followed" in station.alarms
+    station.drive_stuck = False
+    station.run(1)
+    assert "SC-1.analog-not-followed" not in station.alarms
 
 
 def test_no_water_at_the_suction_of_one_pump_leaves_the_others() -> None:
