@@ -201,6 +201,19 @@ async def test_a_malformed_command_from_upstream_is_refused_answered_and_recorde
     assert (await _scan(station))["scans"] > scans
 
 
+async def test_a_pump_out_of_service_takes_no_order_until_it_is_back(station: Station) -> None:
+    await station.until_ready(FILL)
+    assert (await station.ask("pump-out-of-service", target="P-101", reason="seal leaks"))["ok"]
+    refused = await station.ask("order", dispenser=FILL, order_id="no-pump", volume_m3=ORDERED_M3)
+    assert refused["refusal"]["code"] == "pump-out-of-service"
+    pump = (await station.ask("status"))["pumps"]["P-101"]
+    assert pump["stage"] == "out-of-service"
+    assert pump["starts"] > 0
+    assert pump["run_hours"] > 0
+    assert (await station.ask("pump-in-service", target="P-101"))["ok"]
+    await station.until_ready(FILL)
+
+
 async def test_nothing_was_lost_in_all_of_this(station: Station) -> None:
     await station.until_ready(FILL)
     await station.end_process("controller")
