@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from config.alarm import Alarm, AlarmId
+from config.allocation import Allocation
 from config.blackbox import BlackBox
 from config.device import Device
 from config.dispenser import Dispenser
@@ -91,6 +92,7 @@ class Site(FileModel):
     analog_outputs: dict[Tag, AnalogOutput] = {}
     dispensers: dict[Tag, Dispenser] = {}
     loops: dict[Tag, Loop] = {}
+    allocation: Allocation | None = None
     overrides: Overrides = Overrides()
     interlocks: dict[Tag, Interlock] = {}
     permissives: dict[Tag, Permissive] = {}

@@ -16,6 +16,8 @@ OFFLINE: Final = "offline"
 NOT_FOLLOWED: Final = "not-followed"
 OVERRIDDEN: Final = "overridden"
 BYPASSED: Final = "bypassed"
+ALLOCATION_NAME: Final = "allocation"
+"""What raises the alarms of the allocation as a whole."""
 
 Declared = Mapping[str, Priority]
 """The priority of each alarm that a thing may raise, by the alarm's name."""
@@ -87,6 +89,13 @@ LOOP: Final[Declared] = {
 }
 INTERLOCK: Final = (Code.INTERLOCK_ACTS, Code.INTERLOCK_UNKNOWN)
 """With the priority that the site file gives the interlock."""
+OFF_TAKE: Final[Declared] = {
+    Code.ALLOCATION_OUT: Priority.MEDIUM,
+}
+ALLOCATION: Final[Declared] = {
+    Code.PRODUCTION_UNKNOWN: Priority.MEDIUM,
+    Code.LEVEL_UNKNOWN: Priority.MEDIUM,
+}
 DEVICE: Final[Declared] = {OFFLINE: Priority.MEDIUM}
 OUTPUT: Final[Declared] = {NOT_FOLLOWED: Priority.MEDIUM}
 

@@ -7,7 +7,8 @@ How a thing gets an alarm: its codes stand in ``alarm_list.py`` (what a dispense
 """
 
 from control import annunciator
-from control.alarm_list import BYPASSED, NOT_FOLLOWED, OFFLINE, OVERRIDDEN, TRIP
+from control.alarm_list import ALLOCATION_NAME, BYPASSED, NOT_FOLLOWED, OFFLINE, OVERRIDDEN, TRIP
+from control.code import Code
 from control.expression import Situation
 from control.guard import Verdict
 from control.protect import faults
@@ -22,6 +23,7 @@ def annunciate(work: Work) -> None:
     _equipment(work)
     _signals(work)
     _loops(work)
+    _allocation(work)
     _overrides(work)
     _interlocks(work)
     _devices(work)
@@ -90,6 +92,17 @@ def _loops(work: Work) -> None:
     for unit, state in zip(work.program.loops, work.loops, strict=True):
         if state.limited is not None and state.bad_since is not None:
             work.alarm(unit.loop.tag, state.limited)
+
+
+def _allocation(work: Work) -> None:
+    state, settings = work.allocation, work.program.allocation
+    if state is None or settings is None:
+        return
+    if state.shortage is not None and state.shortage.code in (Code.PRODUCTION_UNKNOWN, Code.LEVEL_UNKNOWN):
+        work.alarm(ALLOCATION_NAME, state.shortage)
+    for off_take, grant in zip(settings.off_takes, state.grants, strict=True):
+        if grant.why is not None and grant.out_since is not None:
+            work.alarm(off_take.tag, grant.why)
 
 
 def _overrides(work: Work) -> None:

@@ -180,6 +180,14 @@ class Code(StrEnum):
     NOTHING_ALLOCATED = "nothing-allocated"
     PRESSURE_UNKNOWN = "pressure-unknown"
 
+    # allocation
+    ALLOCATION_LESS = "allocation-less"
+    ALLOCATION_OUT = "allocation-out"
+    ALLOCATION_NO_START = "allocation-no-start"
+    PRODUCTION_UNKNOWN = "production-unknown"
+    LEVEL_EMPTY = "level-empty"
+    LEVEL_ALLOWS = "level-allows"
+
     # loops
     NO_SUCH_LOOP = "no-such-loop"
     LOOP_NO_SUCH_MODE = "loop-no-such-mode"

@@ -91,12 +91,14 @@ class ContinuousState:
 class ContinuousInputs:
     """What a step sees besides the image: what protect forbids, where the valve is.
 
-    ``allocated_m3h``: the most that may flow while water is short, ``None``: no more than usual is known.
+    ``allocated_m3h``: the most that may flow while water is short, ``None``: it takes no part
+    in an allocation. ``allocated_because``: why it is less than is wanted.
     """
 
     forbids: Cause | None
     valve: Position
     allocated_m3h: float | None = None
+    allocated_because: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +165,11 @@ class ContinuousDispenser:
         state, counted, alarms = self._count(state, image, inputs.valve, now)
         state = self._watched(state, flow, pressure, inputs.valve, now)
         wanted, capped, cap = self._capped(state, inputs)
-        stop = inputs.forbids or self._blind(state, now) or self._nil(state, wanted, capped)
+        because = inputs.allocated_because
+        stop = inputs.forbids or self._blind(state, now) or self._nil(state, wanted, capped, because)
         if stop is None:
-            state = self._told(self._regulate(state, flow, pressure, wanted, cap, now), wanted, capped, cap)
+            state = self._regulate(state, flow, pressure, wanted, cap, now)
+            state = self._told(state, wanted, capped, cap, because)
             assert state.cause is not None
             opening, cause = state.opening, state.cause
             state, more = self._account(state, account.due(state.account, now), now)
@@ -254,13 +258,15 @@ class ContinuousDispenser:
             return Cause(Code.PRESSURE_UNKNOWN, self.pressure_name, ("no good reading",))
         return None
 
-    def _nil(self, state: ContinuousState, wanted: float, capped: Code | None) -> Cause | None:
+    def _nil(self, state: ContinuousState, wanted: float, capped: Code | None, because: Cause | None) -> Cause | None:
         """Why nothing is wanted, or ``None``."""
         if wanted > 0:
             return None
         if capped is Code.QUOTA_REACHED:
             return state.quota.reached
-        return Cause(Code.NOTHING_ALLOCATED if capped is Code.ALLOCATED else Code.SETPOINT_NIL, self.tag)
+        if capped is Code.ALLOCATED:
+            return Cause(Code.NOTHING_ALLOCATED, self.tag, (), because)
+        return Cause(Code.SETPOINT_NIL, self.tag)
 
     def _regulate(
         self,
@@ -307,7 +313,9 @@ class ContinuousDispenser:
             stepped_at=now.mono,
         )
 
-    def _told(self, state: ContinuousState, wanted: float, capped: Code | None, cap: float | None) -> ContinuousState:
+    def _told(
+        self, state: ContinuousState, wanted: float, capped: Code | None, cap: float | None, short: Cause | None
+    ) -> ContinuousState:
         """Keeps the cause, made anew only when what is held, or what caps it, is another."""
         told_for = (wanted if cap is None else cap, capped)
         if state.cause is not None and state.told_for == told_for:
@@ -316,7 +324,7 @@ class ContinuousDispenser:
         if capped is Code.QUOTA_REACHED:
             because = state.quota.reached
         elif capped is Code.ALLOCATED and cap is not None:
-            because = Cause(Code.ALLOCATED, self.tag, (amount(cap, "m3/h"),))
+            because = Cause(Code.ALLOCATED, self.tag, (amount(cap, "m3/h"),), short)
         cause = Cause(Code.REGULATING, self.tag, (amount(wanted, self.unit),), because)
         return replace(state, cause=cause, told_for=told_for)
 

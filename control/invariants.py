@@ -19,7 +19,7 @@ from control.arbitration import Rank
 from control.batch import BatchDispenser
 from control.cause import chain
 from control.command import Op
-from control.continuous import ContinuousState
+from control.continuous import ContinuousDispenser, ContinuousState
 from control.event import Kind
 from control.fill import BatchState
 from control.fill_phase import DISPENSING, TRANSITIONS, Phase
@@ -403,6 +403,23 @@ def _commands_are_answered(step: Step, before: Witness, after: Witness) -> Itera
         yield f"{len(step.commands)} commands, {len(step.result.answers)} answers, {recorded} records"
 
 
+def _allocation_is_kept(step: Step, before: Witness, after: Witness) -> Iterator[str]:
+    settings, state = step.program.allocation, step.after.allocation
+    if settings is None or state is None:
+        return
+    begun = sum(want.flow_m3h for want in state.wants if want.begun)
+    granted = sum(grant.flow_m3h for grant in state.grants)
+    if granted > max(state.divided_m3h, begun) + 1e-6 or state.divided_m3h > (state.available_m3h or 0.0) + 1e-6:
+        yield f"{granted:g} m3/h are granted of {state.divided_m3h:g} divided and {state.available_m3h} available"
+    for place, grant in zip(step.program.off_takes, state.grants, strict=True):
+        unit, dispenser = step.program.dispensers[place], step.after.dispensers[place]
+        if not isinstance(dispenser, ContinuousState) or not isinstance(unit.dispenser, ContinuousDispenser):
+            continue
+        held = dispenser.told_for[0] if dispenser.told_for is not None else 0.0
+        if unit.dispenser.control == "flow" and step.opened(unit) and held > grant.flow_m3h + 1e-6:
+            yield f"{unit.tag} is regulated to {held:g} m3/h and was granted {grant.flow_m3h:g}"
+
+
 INVARIANTS: Final[tuple[Invariant, ...]] = (
     Invariant(
         "tripped-stays-shut", "While a trip is latched its valve is closed and its pump is off.", _tripped_stays_shut
@@ -455,6 +472,11 @@ INVARIANTS: Final[tuple[Invariant, ...]] = (
     Invariant("one-demand-each", "Every scan gives every actuator exactly one demand.", _one_demand_each),
     Invariant("outputs-are-positions", "Every output is a position that its actuator has.", _outputs_are_positions),
     Invariant("protect-is-safe", "What protect demands is the safe position.", _protect_outranks_all),
+    Invariant(
+        "allocation-is-kept",
+        "No more is granted than there is, and no off-take is regulated to more than it was granted.",
+        _allocation_is_kept,
+    ),
     Invariant(
         "causes-name-something",
         "Every output has a chain of causes, each of which names what it speaks of.",

@@ -68,7 +68,7 @@ class Loop:
     def restored(self, chosen: Chosen, tuned: Tuning | None) -> LoopState:
         """What people chose, with the safe output: a restart moves nothing by hand."""
         cause = Cause(Code.LOOP_BEGINS, self.tag)
-        return LoopState(chosen, PidState(), self.safe, None, 0.0, None, None, tuned, None, cause)
+        return LoopState(chosen, PidState(), self.safe, None, 0.0, None, None, tuned, None, None, cause)
 
     def step(
         self, state: LoopState, image: tuple[Sample, ...], inputs: LoopInputs, dt_s: float | None, now: Instant
@@ -225,6 +225,7 @@ class Loop:
             return self._settled(state, state.pid, output, state.setpoint, state.feed, None, limited), ()
         ended = replace(state, tune=None, pid=PidState(), output=self.output_of(tune.centre, state.feed))
         if isinstance(found, Cause):
+            ended = replace(ended, gave_up=found)
             return ended, (Event(Kind.EVENT, "tune-ended", self.tag, to_json(found)),)
         body = {**autotune.to_saved(found), "unit": self.unit, "output_unit": self.output_unit}
         tuned = Event(Kind.EVENT, "tuned", self.tag, body | {"proposals": found.proposals()})
@@ -274,7 +275,19 @@ class Loop:
             and cause is state.cause
         ):
             return state
-        return LoopState(state.chosen, pid, output, setpoint, feed, bad_since, state.tune, state.tuned, limited, cause)
+        return LoopState(
+            state.chosen,
+            pid,
+            output,
+            setpoint,
+            feed,
+            bad_since,
+            state.tune,
+            state.tuned,
+            state.gave_up,
+            limited,
+            cause,
+        )
 
     def _cause(self, state: LoopState, setpoint: float | None, limited: Cause | None) -> Cause:
         """Why the output is what it is; the standing one while it says the same."""

@@ -80,7 +80,7 @@ def begin_tune(
         values = (amount(state.output, loop.output_unit), amount(amplitude, loop.output_unit))
         return Cause(Code.TUNE_NO_ROOM, loop.tag, values)
     begun = tune.begin(amplitude, cycles, command.duration_s, centre, measured, now)
-    return replace(state, tune=begun, cause=loop.initial().cause)
+    return replace(state, tune=begun, gave_up=None, cause=loop.initial().cause)
 
 
 def _changed(loop: Loop, state: LoopState, chosen: Chosen) -> LoopState:

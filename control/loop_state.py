@@ -35,7 +35,8 @@ class LoopState:
     """What a loop remembers: ``output`` is what it asks of its actuators, ``setpoint`` the one in force.
 
     ``feed``: the last good feed-forward. ``bad_since`` (monotonic s): since when there is nothing to regulate by.
-    ``tuned``: what the last auto-tune found. ``limited``: why the loop is not free; ``cause``: why the output is so.
+    ``tuned``: what the last auto-tune found, ``gave_up``: why the last one
+    found nothing. ``limited``: why the loop is not free; ``cause``: why the output is so.
     """
 
     chosen: Chosen
@@ -46,6 +47,7 @@ class LoopState:
     bad_since: float | None
     tune: AutotuneState | None
     tuned: Tuning | None
+    gave_up: Cause | None
     limited: Cause | None
     cause: Cause
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from control import annunciator, bypass, override
+from control.allocate import allocate
 from control.batch import BatchDispenser
 from control.cause import Cause, root, to_json
 from control.code import Code
@@ -51,6 +52,7 @@ def _order(work: Work, command: Command) -> Cause | None:
     refusal = batch.refusal(state, command, batch_inputs(work, index, state), work.now)
     if refusal is None:
         work.dispensers[index] = batch.accept(state, command, work.now)
+        allocate(work)
     return refusal
 
 

@@ -6,6 +6,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from control.allocation import Allocation
 from control.analog_output import AnalogOutput
 from control.annunciator import Alarms
 from control.arbitration import Demand
@@ -70,7 +71,8 @@ class Program:
 
     ``safe``: every actuator in its safe position (valves closed, pumps off), in the order of all outputs: valves,
     pumps, analog outputs, close commands of valves with two (``close_places``: where, by valve).
-    ``longest_step_s``: no loop integrates over a longer gap between two scans.
+    ``off_takes``: the dispensers that take part in the allocation. ``longest_step_s``: no loop integrates over a longer
+    gap between two scans.
     """
 
     signal_names: tuple[str, ...]
@@ -85,6 +87,8 @@ class Program:
     devices: tuple[Device, ...]
     dispensers: tuple[DispenserUnit, ...]
     dispenser_index: dict[str, int]
+    allocation: Allocation | None
+    off_takes: tuple[int, ...]
     loops: tuple[LoopUnit, ...]
     loop_index: dict[str, int]
     longest_step_s: float

@@ -12,10 +12,8 @@ from control.work import Work
 
 def regulate(work: Work) -> None:
     """Steps every loop; after a gap between two scans none of them integrates."""
-    last, program = work.before.scanned_at, work.program
-    gap = work.now.mono - last if last is not None else None
-    dt_s = gap if gap is not None and 0.0 <= gap <= program.longest_step_s else None
-    for index, unit in enumerate(program.loops):
+    dt_s = work.dt_s
+    for index, unit in enumerate(work.program.loops):
         inputs = _inputs(work, unit, work.loops[index])
         work.loops[index], events = unit.loop.step(work.loops[index], work.image, inputs, dt_s, work.now)
         if events:

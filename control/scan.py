@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from config.sample import Sample
 from control import bypass, override
 from control.alarming import annunciate
+from control.allocate import allocate
 from control.arbitrate import arbitrate, closing
 from control.command import Answer, Command
 from control.condition import condition
@@ -47,9 +48,12 @@ def scan(
     trips, dispensers = list(state.trips), list(state.dispensers)
     groups, loops = list(state.pump_groups), list(state.loops)
     hands = state.overrides, state.bypasses, state.alarms
-    work = Work(program, state, conditioned, image, now, found, trips, dispensers, groups, loops, *hands)
+    work = Work(
+        program, state, conditioned, image, now, found, trips, dispensers, groups, loops, state.allocation, *hands
+    )
     work.events += ended
     protect(work)
+    allocate(work)
     answers = tuple(obey(work, command) for command in commands)
     dispense(work)  # 3 sequence
     choose_pumps(work)
@@ -94,6 +98,7 @@ def _after(work: Work) -> ScanState:
         permissives=found.permissives,
         dispensers=tuple(work.dispensers),
         loops=tuple(work.loops),
+        allocation=work.allocation,
         alarms=work.alarms,
         alarm_memories=work.alarm_memories,
         overrides=work.overrides,

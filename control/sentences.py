@@ -609,6 +609,31 @@ SENTENCES: Final[dict[Code, tuple[str, str]]] = {
         "{s} is not known ({0}), so the pressure cannot be held",
         "{s} 未知（{0}），无法控制压力",
     ),
+    # allocation
+    Code.ALLOCATION_LESS: (
+        "{s} gets {0} of the {1} that it wants",
+        "{s} 分得 {0}，需求 {1}",
+    ),
+    Code.ALLOCATION_OUT: (
+        "{s} gets nothing: {0} is left for it and its minimum is {1}; once there is enough it waits out {2}",
+        "{s} 不分水：可用 {0}，最小需求 {1}；水量足够后仍须等满 {2}",
+    ),
+    Code.ALLOCATION_NO_START: (
+        "{s} may not begin a fill: it takes {0}, {1} is left for it",
+        "{s} 不能开始灌装：需 {0}，可用 {1}",
+    ),
+    Code.PRODUCTION_UNKNOWN: (
+        "{s} is not known ({0}), which counts as no production",
+        "{s} 未知（{0}），按无产水处理",
+    ),
+    Code.LEVEL_EMPTY: (
+        "{s} is at or below {0}, where nothing may be drawn",
+        "{s} 不高于 {0}，不允许取水",
+    ),
+    Code.LEVEL_ALLOWS: (
+        "{s} is below {0}, so less may be drawn",
+        "{s} 低于 {0}，取水量受限",
+    ),
     # loops
     Code.NO_SUCH_LOOP: (
         "there is no loop '{s}'",

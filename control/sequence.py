@@ -1,6 +1,7 @@
 """Phases 3 and 4, sequence and regulate: what every dispenser wants, under what protect allows."""
 
 from config.sample import hj212_flag
+from control.allocate import granted
 from control.batch import BatchDispenser, BatchInputs
 from control.continuous import ContinuousDispenser, ContinuousInputs, ContinuousState
 from control.continuous import Phase as ContinuousPhase
@@ -27,7 +28,9 @@ def dispense(work: Work) -> None:
                 may = work.permissions[index]
                 stopped = served.phase is ContinuousPhase.STOPPED
                 forbids = may.start or pump_waits(work, unit) if stopped else may.run
-                pipe = ContinuousInputs(forbids, position(work, unit))
+                share = granted(work.program, work.allocation, index)
+                most, why = (share.flow_m3h, share.why) if share is not None else (None, None)
+                pipe = ContinuousInputs(forbids, position(work, unit), most, why)
                 work.dispensers[index], holds = continuous.step(served, work.image, pipe, work.now)
                 trip, events = holds.trip, holds.events
                 work.results.append(holds)
@@ -42,8 +45,10 @@ def batch_inputs(work: Work, index: int, state: BatchState) -> BatchInputs:
     """What the step of a batch dispenser sees besides the image."""
     unit, may = work.program.dispensers[index], work.permissions[index]
     quality = tuple(_quality(work, g) for g in unit.guards) if state.order is not None else ()
+    share = granted(work.program, work.allocation, index)
+    start = may.start or (share.why if share is not None else None)
     by_hand, waits = _by_hand(work, unit), pump_waits(work, unit)
-    return BatchInputs(may.start, may.run, position(work, unit), quality, by_hand, waits)
+    return BatchInputs(start, may.run, position(work, unit), quality, by_hand, waits)
 
 
 def _by_hand(work: Work, unit: DispenserUnit) -> tuple[str, ...]:

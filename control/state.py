@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from control import analog_output, bypass
+from control.allocation import AllocationState
 from control.analog_output import AnalogState
 from control.annunciator import Annunciator
 from control.arbitration import Demand
@@ -47,6 +48,7 @@ class ScanState:
     permissives: tuple[PermissiveState, ...]
     dispensers: tuple[DispenserState, ...]
     loops: tuple[LoopState, ...]
+    allocation: AllocationState | None
     alarms: Annunciator
     alarm_memories: tuple[Memory, ...]
     overrides: tuple[Override, ...]
@@ -91,6 +93,7 @@ def initial_state(program: Program) -> ScanState:
             for unit in program.dispensers
         ),
         loops=tuple(unit.loop.initial() for unit in program.loops),
+        allocation=program.allocation.initial() if program.allocation is not None else None,
         alarms=Annunciator(),
         alarm_memories=tuple(one.condition.initial() for one in program.alarm_conditions),
         overrides=(),

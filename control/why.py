@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from config.sample import Sample, Value
-from control.cause import Cause, chain, reason_text, sentence
+from control.allocate import granted
+from control.cause import Cause, amount, chain, reason_text, sentence
 from control.fill import BatchState
 from control.instant import Instant
 from control.program import Program
@@ -24,7 +25,7 @@ class Answer:
 def why(
     program: Program, state: ScanState, image: tuple[Sample, ...], name: str, now: Instant, digits: int = 10
 ) -> Answer | None:
-    """The answer for an actuator, a dispenser or a signal, whose number has ``digits`` that mean something.
+    """The answer for an actuator, a dispenser, a loop or a signal, whose number has ``digits`` that mean something.
 
     ``None`` for a name there is none of.
     """
@@ -36,6 +37,9 @@ def why(
     index = program.dispenser_index.get(name)
     if index is not None:
         return _dispenser(program, state, index)
+    loop = program.loop_index.get(name)
+    if loop is not None:
+        return _loop(program, state, image, loop)
     if name in program.signal_names:
         return _signal(program, image, program.signal_names.index(name), now, digits)
     return None
@@ -53,11 +57,28 @@ def _dispenser(program: Program, state: ScanState, index: int) -> Answer:
     text = str(dispenser.phase).replace("-", " ")
     if may.run is not None:
         return Answer(unit.tag, f"{text}; may not run", tuple(chain(may.run)))
-    if may.start is not None:
-        return Answer(unit.tag, f"{text}; may not start", tuple(chain(may.start)))
+    share = granted(program, state.allocation, index)
+    start = may.start or (share.why if share is not None and isinstance(dispenser, BatchState) else None)
+    if start is not None:
+        return Answer(unit.tag, f"{text}; may not start", tuple(chain(start)))
     demand = next(d for d in state.outputs if d.tag == program.valves[unit.valve].tag)
     ready = isinstance(dispenser, BatchState) and dispenser.order is None
     return Answer(unit.tag, f"{text}; ready" if ready else text, tuple(chain(demand.cause)))
+
+
+def _loop(program: Program, state: ScanState, image: tuple[Sample, ...], index: int) -> Answer:
+    loop, now = program.loops[index].loop, state.loops[index]
+    pv = image[loop.pv].number
+    figures = (
+        f"{loop.pv_name} {_figure(pv, loop.unit)}",
+        f"set-point {_figure(now.setpoint, loop.unit)}",
+        f"output {_figure(now.output, loop.output_unit)}",
+    )
+    return Answer(loop.tag, f"{now.chosen.mode}; {', '.join(figures)}", tuple(chain(now.cause)))
+
+
+def _figure(value: float | None, unit: str) -> str:
+    return "not known" if value is None else amount(value, unit)
 
 
 def _signal(program: Program, image: tuple[Sample, ...], index: int, now: Instant, digits: int) -> Answer:

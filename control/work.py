@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from config.sample import Sample
+from control.allocation import AllocationState
 from control.annunciator import Annunciator
 from control.arbitration import Demand
 from control.batch import BatchResult
@@ -43,6 +44,7 @@ class Work:
     dispensers: list[DispenserState]
     pump_groups: list[GroupState]
     loops: list[LoopState]
+    allocation: AllocationState | None
     overrides: tuple[Override, ...]
     bypasses: BypassState
     alarms: Annunciator
@@ -52,6 +54,13 @@ class Work:
     events: list[Event] = field(default_factory=list)
     raised: dict[int, Cause] = field(default_factory=dict)
     alarm_memories: tuple[Memory, ...] = ()
+
+    @property
+    def dt_s(self) -> float | None:
+        """Seconds since the last scan; ``None`` at the first one and after a gap that nothing is integrated over."""
+        last = self.before.scanned_at
+        gap = self.now.mono - last if last is not None else -1.0
+        return gap if 0.0 <= gap <= self.program.longest_step_s else None
 
     def latch(self, index: int, reason: Cause | None) -> bool:
         """Latches the trip of a dispenser, if there is a reason and it is not latched yet; true when it was."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from config.check.alarms import check_alarms
+from config.check.allocation import check_allocation
 from config.check.devices import check_devices
 from config.check.dispensers import check_dispenser
 from config.check.equipment import check_analog_outputs, check_shared_outputs, check_valves
@@ -37,6 +38,7 @@ def _findings(known: References) -> Iterator[Finding]:
     yield from check_loops(known)
     yield from check_interlocks(known)
     yield from check_alarms(known)
+    yield from check_allocation(known)
     yield from check_uplink(known)
 
 

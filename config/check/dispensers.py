@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from config.check.guards import check_guards
+from config.check.pid import check_pid
 from config.check.references import Finding, References, Where, no_such, of_kind
 from config.dispenser import BatchDispenser, ContinuousDispenser, Dispenser
 from config.equipment import ModulatingValve
@@ -65,6 +66,9 @@ def _check_continuous(known: References, here: Where, dispenser: ContinuousDispe
         for finding in of_kind((*here, field), measured, kind)
     ]
     yield from wrong
+    yield from check_pid((*here, "pid"), dispenser.pid, kind)
+    if dispenser.limit_pid is not None:
+        yield from check_pid((*here, "limit_pid"), dispenser.limit_pid, "flow")
     for field in ("setpoint", "max_setpoint", "ramp", "ramp_down"):
         measured = getattr(dispenser, field)
         if measured is not None and (measured.value < 0 or (field != "setpoint" and measured.value == 0)):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 
+from config.check.pid import check_pid
 from config.check.references import Finding, References, Where, no_such, of_kind
 from config.equipment import ModulatingValve
 from config.loop import Dosing, Loop, LoopOutput, SplitOutput
@@ -90,12 +91,12 @@ def _measurement_side(known: References, here: Where, loop: Loop) -> Iterator[Fi
     if kind not in CANONICAL:
         yield Finding((*here, "pv"), f"'{loop.pv}', a {kind}", "a signal that is a number")
         return
+    yield from check_pid((*here, "pid"), loop.pid, kind)
     low, high = loop.setpoint_range
     named: list[tuple[Where, Measured | None]] = [
         ((*here, "setpoint"), loop.setpoint),
         ((*here, "setpoint_range", 0), low),
         ((*here, "setpoint_range", 1), high),
-        ((*here, "pid", "gap"), loop.pid.gap),
         ((*here, "ratio", "bias"), loop.ratio.bias if loop.ratio is not None else None),
         ((*here, "tune", "band"), loop.tune.band if loop.tune is not None else None),
     ]
@@ -109,9 +110,9 @@ def _measurement_side(known: References, here: Where, loop: Loop) -> Iterator[Fi
     elif loop.setpoint is not None and not low.value <= loop.setpoint.value <= high.value:
         expected = f"{low.value:g} to {high.value:g} {symbol}, the setpoint_range"
         yield Finding((*here, "setpoint"), f"{loop.setpoint.value:g} {symbol}", expected)
-    for path, one in (named[3], named[5]):
-        if one is not None and one.value <= 0:
-            yield Finding(path, f"{one.value:g} {symbol}", f"above 0 {symbol}")
+    path, band = named[4]
+    if band is not None and band.value <= 0:
+        yield Finding(path, f"{band.value:g} {symbol}", f"above 0 {symbol}")
 
 
 def output_kind(known: References, loop: Loop) -> str | None:

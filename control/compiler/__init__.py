@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from config.load import LoadedSite
 from control.compiler.alarms import compile_alarm_conditions, compile_alarms
+from control.compiler.allocation import compile_allocation
 from control.compiler.devices import compile_devices
 from control.compiler.dispensers import compile_dispenser
 from control.compiler.equipment import close_places, compile_analog_outputs, compile_valves, safe_demands
@@ -57,6 +58,8 @@ def compile_site(loaded: LoadedSite) -> Program:
         devices=compile_devices(table),
         dispensers=with_interlocks(units, interlocks, permissives),
         dispenser_index={unit.tag: i for i, unit in enumerate(units)},
+        allocation=compile_allocation(loaded),
+        off_takes=_off_takes(loaded, units),
         loops=loops,
         loop_index={unit.loop.tag: i for i, unit in enumerate(loops)},
         longest_step_s=max(LONGEST_STEP_S, STEP_PERIODS * site.scan.period),
@@ -70,3 +73,10 @@ def compile_site(loaded: LoadedSite) -> Program:
     )
     alarms = compile_alarms(loaded, program)
     return replace(program, alarms=alarms, alarm_conditions=compile_alarm_conditions(loaded, alarms, names))
+
+
+def _off_takes(loaded: LoadedSite, units: list[DispenserUnit]) -> tuple[int, ...]:
+    """The places of the dispensers that take part in the allocation, in its order."""
+    settings = loaded.site.allocation
+    places = {unit.tag: i for i, unit in enumerate(units)}
+    return tuple(places[tag] for tag in settings.off_takes) if settings is not None else ()

@@ -11,6 +11,8 @@ from config.errors import ConfigError, Problem
 from config.load import LoadedSite
 from control.alarm import Alarm, Priority
 from control.alarm_list import (
+    ALLOCATION,
+    ALLOCATION_NAME,
     ANALOG,
     BYPASS,
     DEVICE,
@@ -20,6 +22,7 @@ from control.alarm_list import (
     INTERLOCK,
     LOOP,
     NOT_SILENCED,
+    OFF_TAKE,
     ON_DELAYS,
     OUTPUT,
     PUMP,
@@ -141,6 +144,10 @@ def _owners(program: Program) -> Iterator[tuple[str, str, Declared]]:
     for interlock in program.interlocks:
         group = program.dispensers[interlock.dispensers[0]].tag if interlock.dispensers else ""
         yield interlock.name, group, dict.fromkeys(INTERLOCK, interlock.priority)
+    if program.allocation is not None:
+        yield ALLOCATION_NAME, "", ALLOCATION
+        for index in program.off_takes:
+            yield program.dispensers[index].tag, program.dispensers[index].tag, OFF_TAKE
     for device in program.devices:
         yield device.tag, "", DEVICE
     for demand in program.safe:

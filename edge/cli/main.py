@@ -16,12 +16,14 @@ from config.errors import CommandRefused, ConfigError, LinkError, PenstockError
 from edge.cli import exit_codes, opcua
 from edge.cli.action import action
 from edge.cli.alarms import ack, alarms, in_service, out_of_service, shelve, unshelve
+from edge.cli.allocation import allocation
 from edge.cli.ask import ask, quantity
 from edge.cli.blackbox import blackbox_app
 from edge.cli.decode import decode
 from edge.cli.diagrams import diagrams
 from edge.cli.equipment import equipment, pump
 from edge.cli.identify import identify
+from edge.cli.loop import loop, loops, tune
 from edge.cli.matrix import matrix
 from edge.cli.meter_replaced import meter_replaced
 from edge.cli.options import DEFAULT_STATE, Json, State, TakesNegatives
@@ -72,6 +74,11 @@ app.add_typer(blackbox_app)
 app.command(cls=TakesNegatives)(replay)
 app.command()(equipment)
 app.command()(pump)
+
+app.command()(allocation)
+app.command()(loops)
+app.command(cls=TakesNegatives)(loop)
+app.command()(tune)
 
 Site = Annotated[Path, typer.Argument(help="the site file (YAML)", show_default=False)]
 Record = Annotated[Path | None, typer.Option("--record", help="a new file for every scan's input, for 'replay'")]
@@ -203,7 +210,7 @@ def watch(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
 
 @app.command()
 def why(
-    name: Annotated[str, typer.Argument(help="a valve, pump, dispenser or signal")],
+    name: Annotated[str, typer.Argument(help="a valve, pump, dispenser, loop or signal")],
     state: State = DEFAULT_STATE,
     as_json: Json = False,
 ) -> None:

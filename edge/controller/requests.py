@@ -30,10 +30,12 @@ from drivers.modbus.transaction import Result
 from drivers.port import WriteResult
 from edge.arguments import MAX_TEXT, BadRequest, number, text
 from edge.controller import alarms
+from edge.controller.allocation import allocation_report
 from edge.controller.commands import OPS, command_from
 from edge.controller.controller import Controller
 from edge.controller.equipment import equipment
 from edge.controller.explain import problem, status_text, wire
+from edge.controller.loops import loops_report
 from edge.controller.recorder import metric_name
 from edge.field import FIELD_OPS, HAND_SHARE, Bus, Field, link_address
 from edge.rpc import refused, user_name
@@ -96,6 +98,10 @@ class Requests:
                     controller = self._controller
                     sheet = cause_and_effect(controller.program)
                     return {"ok": True, **matrix_json(sheet, controller.state)}
+                case "allocation":
+                    return {"ok": True, **allocation_report(self._controller.program, self._controller.state)}
+                case "loops":
+                    return {"ok": True, "loops": self._loops()}
                 case "alarms":
                     return self._alarms(request)
                 case "why":
@@ -324,6 +330,10 @@ class Requests:
         }
         return {"signals": signals, "devices": devices, "dispensers": dispensers}
 
+    def _loops(self) -> list[dict[str, Any]]:
+        controller = self._controller
+        return loops_report(controller.program, controller.state, controller.image, controller.now().mono)
+
     def _alarms(self, request: dict[str, Any]) -> dict[str, Any]:
         """Those that concern the operator; with ``which``: ``silenced``, ``all``, ``history`` or ``figures``."""
         controller, which = self._controller, text(request, "which", "shown")
@@ -405,6 +415,7 @@ class Requests:
         if measured:
             return f"{device} has no such measurement; it has {', '.join(measured)}"
         named = [demand.tag for demand in controller.state.outputs] + list(controller.program.dispenser_index)
+        named += list(controller.program.loop_index)
         known = ", ".join([*named, *site.devices, *site.links])
         example = signals.field[0].name if signals.field else f"{next(iter(site.links), 'link')}.connected"
         return f"there is no '{name}'; ask for {known}, or for a signal such as {example}"

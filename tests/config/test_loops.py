@@ -36,6 +36,8 @@ def test_loops_are_put_in_the_order_of_their_cascades() -> None:
         ("range: [0 %, 50 %]", "range: [50 %, 0 %]", "loops.PIC-1.split_range.0", "a range that rises"),
         ("amplitude: 10 %", "amplitude: 0 %", "loops.FFC-1.tune.amplitude", "above 0 %"),
         ("band: 10 m3/h", "band: 10 %", "loops.FFC-1.tune.band", "a flow"),
+        ("gain: 0.2, integral_time: 4 s", "gain: 0.2, gap: 1 m", "loops.FIC-1.pid.gap", "a flow"),
+        ("gain: 0.2, integral_time: 2 s", "gain: 0.2, gap: 0 m3/h", "dispensers.INDUSTRY.pid.gap", "above 0 m3/h"),
         ("gain: 0.2, integral_time: 4 s", "gain: 0, integral_time: 4 s", "loops.FIC-1.pid.gain", "0"),
         ("command: IO-1.ao_1", "command: IO-1.zt_1", "analog_outputs.SC-1.command", "read-only"),
         ("command: IO-1.ao_1", "command: IO-1.fv_1", "analog_outputs.SC-1.command", "an output of its own"),

@@ -41,7 +41,8 @@ def test_between_equals_the_first_wins() -> None:
 def test_the_safe_outputs_are_closed_and_off_and_leave_out_no_actuator(station: FillStation | PlantOutlet) -> None:
     program = station.program
     outputs = program.safe
-    assert [d.tag for d in outputs] == [*(v.tag for v in program.valves), *(p.tag for p in program.pumps)]
+    analog = station.loaded.site.analog_outputs
+    assert [d.tag for d in outputs] == [*(v.tag for v in program.valves), *(p.tag for p in program.pumps), *analog]
     assert all(d.value in (False, 0.0) and d.rank is Rank.SAFE_DEFAULT for d in outputs)
 
 

@@ -36,11 +36,13 @@ class PlantOutlet(Bench):
             "PLC-200.level": 3.0,
             "AIT-202.cod": 18.0,
             "AIT-203.ammonia": 0.6,
+            "AIT-205.chlorine": 1.0,
         }
         self.source_times = {"AIT-202.cod": self.now.utc, "AIT-203.ammonia": self.now.utc}
         self.plant()
 
     def plant(self) -> None:
+        self.values["P-301.speed_command"] = self.output("SC-301")
         shows = round(self.mono / PERIOD_S) % round(METER_PERIOD_S / PERIOD_S) == 0
         for number, full_flow in FULL_FLOW.items():
             demand = self.output(f"FV-20{number}")

@@ -175,6 +175,28 @@ def test_what_was_taken_away_comes_back_without_a_bump() -> None:
     assert plant.percent("FV-1") == pytest.approx(42.0, abs=2.0)
 
 
+def test_an_override_is_tracked_and_released_without_a_bump() -> None:
+    plant = Plant()
+    plant.run(200.0)
+    assert plant.ask(Op.FORCE, "FV-1", value=42.0, duration_s=600.0, reason="test").accepted
+    plant.run(60.0)
+    assert plant.percent("FV-1") == plant.loop("FIC-1").output == 42.0
+    assert plant.code("FIC-1") is Code.LOOP_TAKEN
+    assert plant.ask(Op.RELEASE, "FV-1").accepted
+    assert plant.percent("FV-1") == pytest.approx(42.0, abs=2.0)
+
+
+def test_an_override_does_not_dose_where_protect_forbids_the_dispenser() -> None:
+    plant = Plant()
+    plant.run(100.0)
+    plant.ask(Op.FORCE, "SC-1", value=80.0, duration_s=600.0, reason="test")
+    plant.scan()
+    assert plant.percent("SC-1") == 80.0
+    plant.values["IO-1.turbidity"] = 50.0
+    plant.scan()
+    assert plant.percent("SC-1") == 0.0
+
+
 def test_an_output_by_hand_needs_manual_and_goes_there_at_its_rate() -> None:
     plant = Plant()
     plant.run(10.0)

@@ -180,6 +180,41 @@ async def test_the_outlet_is_run_from_the_command_line(station: Station) -> None
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_loops_are_shown_and_asked_from_the_command_line(station: Station) -> None:
+    async def doses() -> bool:
+        [one] = (await station.ask("loops"))["loops"]
+        return bool(one["output"] > 10.0 and one["pv"] > 0.0)
+
+    await station.until("chlorine is dosed and measured", doses, 60.0)
+    shown = await asyncio.to_thread(_penstock, "loops", "--state", station.state)
+    assert re.search(r"AIC-301 +[\d.]+ mg/L +1 mg/L +[\d.]+ % +auto +SC-301", shown.stdout)
+    code, one = await _ask(station, "loop", "AIC-301")
+    assert (code, one["setpoint_range"]) == (exit_codes.DONE, [0.3, 2.0])
+    code, answer = await _ask(station, "loop", "AIC-301", "setpoint", "3", "mg/L")
+    assert (code, answer["refusal"]["code"]) == (exit_codes.REFUSED, "loop-value-not-allowed")
+    code, answer = await _ask(station, "loop", "AIC-301", "output", "40 %")
+    assert (code, answer["refusal"]["code"]) == (exit_codes.REFUSED, "loop-not-manual")
+    for words in (["manual"], ["output", "30", "%"]):
+        code, answer = await _ask(station, "loop", "AIC-301", *words)
+        assert (code, answer["accepted"]) == (exit_codes.DONE, True)
+    code, answer = await _ask(station, "why", "SC-301")
+    assert answer["state"].startswith("30.0 %")
+    assert answer["causes"][0]["code"] == "loop-by-hand"
+    done = await asyncio.to_thread(_penstock, "loop", "AIC-301", "auto", "--state", station.state)
+    assert done.stdout == "AIC-301: auto accepted\n"
+    code, answer = await _ask(station, "why", "AIC-301")
+    assert answer["state"].startswith("auto; AIT-205.chlorine")
+    done = await asyncio.to_thread(_penstock, "loop", "AIC-301", "faster", "--state", station.state)
+    assert done.returncode == exit_codes.USAGE
+    done = await asyncio.to_thread(_penstock, "loop", "AIC-999", "auto", "--state", station.state)
+    assert "there is: AIC-301" in done.stderr
+    done = await asyncio.to_thread(_penstock, "tune", "AIC-301", "--show", "--state", station.state)
+    assert (done.returncode, done.stderr) == (exit_codes.WRONG, "AIC-301 has not been tuned\n")
+    done = await asyncio.to_thread(_penstock, "tune", "AIC-301", "--amplitude", "50 %", "--state", station.state)
+    assert done.returncode == exit_codes.REFUSED
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_breach_of_one_use_leaves_the_other_running(station: Station) -> None:
     await station.simulate("upset", parameter="turbidity", value=14.0)
 
@@ -197,6 +232,25 @@ async def test_a_breach_of_one_use_leaves_the_other_running(station: Station) ->
     _, answer = await _ask(station, "receipts")
     assert answer["receipts"][0]["name"] == "served"
     assert answer["receipts"][0]["served_m3"] > 0
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_division_of_water_is_shown_and_kept(station: Station) -> None:
+    code, answer = await _ask(station, "allocation")
+    assert code == exit_codes.DONE
+    assert [one["off_take"] for one in answer["off_takes"]] == ["INDUSTRY", "RIVER"]
+    assert answer["off_takes"][1]["standing"] == "full"
+    await station.simulate("level", value=0.75)
+
+    async def nothing() -> bool:
+        return bool((await station.ask("allocation"))["off_takes"][1]["standing"] == "out")
+
+    await station.until("the river is shut out", nothing)
+    shown = await asyncio.to_thread(_penstock, "allocation", "--state", station.state)
+    assert "available 0 m3/h: PLC-200.level is at or below 0.8 m" in shown.stdout
+    assert re.search(r"RIVER +2 +20 m3/h +60 m3/h +0 m3/h +out +RIVER gets nothing", shown.stdout)
+    code, answer = await _ask(station, "why", "FV-202")
+    assert [cause["code"] for cause in answer["causes"]] == ["nothing-allocated", "allocation-out", "level-empty"]
 
 
 @pytest.mark.asyncio(loop_scope="module")
