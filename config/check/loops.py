@@ -123,6 +123,18 @@ def output_kind(known: References, loop: Loop) -> str | None:
     return known.kind(inner.pv) if inner is not None else None
 
 
+def output_bounds(site: Site, loop: Loop) -> tuple[float, float]:
+    """What a loop moves takes no more and no less than this: an inner set-point, an analog output, a valve."""
+    output = loop.output
+    if output is not None and output.loop in site.loops:
+        low, high = site.loops[output.loop].setpoint_range
+        return low.value, high.value
+    if output is not None and output.analog_output in site.analog_outputs:
+        analog = site.analog_outputs[output.analog_output]
+        return analog.low, analog.high
+    return ACTUATOR_RANGE
+
+
 def _output_side(known: References, here: Where, loop: Loop) -> Iterator[Finding]:
     kind = output_kind(known, loop)
     if kind is None or kind not in CANONICAL:
@@ -147,11 +159,12 @@ def _output_side(known: References, here: Where, loop: Loop) -> Iterator[Finding
         return
     symbol = CANONICAL[kind]
     if low is not None and high is not None:
-        bounds = ACTUATOR_RANGE if kind == "ratio" else (float("-inf"), float("inf"))
+        bounds = output_bounds(known.site, loop)
+        within = f"within {bounds[0]:g} to {bounds[1]:g} {symbol}, which what it moves takes"
         if low.value >= high.value:
             yield Finding((*here, "output_range"), f"{low.value:g} to {high.value:g} {symbol}", "a range that rises")
         elif low.value < bounds[0] or high.value > bounds[1]:
-            yield Finding((*here, "output_range"), f"{low.value:g} to {high.value:g} {symbol}", "within 0 to 100 %")
+            yield Finding((*here, "output_range"), f"{low.value:g} to {high.value:g} {symbol}", within)
     for path, one in (named[2], named[4]):
         if one is not None and one.value <= 0:
             yield Finding(path, f"{one.value:g} {symbol}", f"above 0 {symbol}")

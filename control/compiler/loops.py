@@ -2,7 +2,7 @@
 
 from math import inf
 
-from config.check.loops import actuators, loop_order, outer_loops
+from config.check.loops import actuators, loop_order, outer_loops, output_bounds
 from config.load import LoadedSite
 from config.loop import Loop as Settings
 from config.signals import SignalTable
@@ -81,13 +81,10 @@ def _loop(tag: str, settings: Settings, site: Site, table: SignalTable, outer: s
 
 def _output_range(settings: Settings, site: Site, table: SignalTable) -> tuple[float, float, float, str]:
     """Low, high, the safe output and its unit; that of an outer loop is the set-point its inner one begins at."""
-    low, high, safe, unit = 0.0, 100.0, 0.0, CANONICAL["ratio"]
-    begins: float | None = None
+    (low, high), unit, begins = output_bounds(site, settings), CANONICAL["ratio"], None
     if settings.output is not None and settings.output.loop is not None:
         inner = site.loops[settings.output.loop]
-        low, high = inner.setpoint_range[0].value, inner.setpoint_range[1].value
-        begins = inner.setpoint.value if inner.setpoint is not None else None
-        unit = table[inner.pv].unit
+        begins, unit = inner.setpoint.value if inner.setpoint is not None else None, table[inner.pv].unit
     elif settings.output is not None and settings.output.analog_output is not None:
         begins = site.analog_outputs[settings.output.analog_output].safe
     if settings.output_range is not None:

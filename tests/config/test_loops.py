@@ -24,6 +24,7 @@ def test_loops_are_put_in_the_order_of_their_cascades() -> None:
         ("setpoint: 2 m", "setpoint: 4 m", "loops.LIC-1.setpoint", "1 to 3 m, the setpoint_range"),
         ("[1 m, 3 m]", "[3 m, 1 m]", "loops.LIC-1.setpoint_range", "a range that rises"),
         ("[0 m3/h, 150 m3/h]", "[0 %, 100 %]", "loops.LIC-1.output_range.0", "a flow"),
+        ("[0 m3/h, 150 m3/h]", "[0 m3/h, 300 m3/h]", "loops.LIC-1.output_range", "within 0 to 200 m3/h"),
         ("rate: 10 %", "rate: 10 m", "loops.FIC-1.rate", "a ratio"),
         ("{valve: FV-1}", "{valve: FV-4}", "loops.FIC-1.output", "which INDUSTRY moves"),
         ("{valve: FV-1}", "{valve: FV-2}", "loops.PIC-1.split_range.0", "which FIC-1 moves"),

@@ -28,7 +28,9 @@ class Outlet(PlantOutlet):
         text = (SITES / "plant-outlet.yaml").read_text(encoding="utf-8")
         begin = text.index("    setpoint: 120 m3/h")
         own = text[begin : text.index(PID, begin)] + PID
-        super().__init__(edited("plant-outlet", (own, settings + pid), (LEVEL, pressure + LEVEL)))
+        # Nobody allocates: these are the limits of the dispenser alone.
+        allocation = text[text.index("allocation:\n") : text.index("uplink:\n")]
+        super().__init__(edited("plant-outlet", (own, settings + pid), (LEVEL, pressure + LEVEL), (allocation, "")))
 
     def started(self) -> "Outlet":
         super().started()
@@ -198,7 +200,7 @@ def test_a_totaliser_that_stands_still_is_an_alarm_and_supply_goes_on() -> None:
 
 @pytest.mark.parametrize(("allocated", "expected"), [(None, 120.0), (200.0, 120.0), (45.0, 45.0), (0.0, 0.0)])
 def test_what_is_allocated_caps_the_set_point(allocated: float | None, expected: float) -> None:
-    """The step alone: nobody allocates in the example site."""
+    """The step alone."""
     outlet = PlantOutlet().holding()
     dispenser, state = outlet.program.dispensers[0].dispenser, outlet.loop(0)
     assert isinstance(dispenser, ContinuousDispenser)
