@@ -2,7 +2,7 @@
 
 Rows are causes, columns are dispensers and actuators, as on the sheets of IEC 62881. A cell says what the cause does
 there: T trips (latched, until a person resets it), S stops while it stands, P permits no start, A is an alarm only.
-What stops a dispenser stops its valves and its pump.
+What stops a dispenser stops its valves, its pump and the loops that belong to it.
 """
 
 from collections.abc import Iterator
@@ -129,7 +129,11 @@ def _whole(program: Program, unit: DispenserUnit) -> tuple[str, ...]:
     """A dispenser and what stops with it."""
     valves = [unit.valve] if unit.slow_valve is None else [unit.valve, unit.slow_valve]
     pumps = [program.pumps[unit.pump].tag] if unit.pump is not None else []
-    return (unit.tag, *(program.valves[valve].tag for valve in valves), *pumps)
+    place = program.dispenser_index[unit.tag]
+    moved = [
+        program.safe[output.place].tag for loop in program.loops if loop.dispenser == place for output in loop.outputs
+    ]
+    return (unit.tag, *(program.valves[valve].tag for valve in valves), *pumps, *moved)
 
 
 def _on(whole: tuple[str, ...], effect: Effect) -> dict[str, Effect]:
