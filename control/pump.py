@@ -19,6 +19,7 @@ from control.code import Code
 from control.dry_run import AT_REST, DryRun, DryRunState
 from control.instant import Instant
 from control.pump_duty import FRESH, Duty, DutyState
+from control.renewed import renewed
 from control.timer import lasted, since
 
 UNKNOWN_TOLERANCE_S = 3.0
@@ -140,7 +141,7 @@ class Pump:
         fault = state.out or failed or fault
         if state.fault is not None and fault is not None and fault.code is state.fault.code:
             fault = state.fault
-        new = replace(
+        return renewed(
             state,
             commanded_at=commanded_at,
             running=running,
@@ -153,7 +154,6 @@ class Pump:
             failed=failed,
             duty=self.duty.step(state.duty, now, commanded=state.commanded, running=running),
         )
-        return state if new == state else new
 
     def commanded(self, state: PumpState, value: object, now: Instant) -> PumpState:
         """Notes the output that this scan gives the pump."""

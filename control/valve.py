@@ -19,6 +19,7 @@ from control.cause import Cause, amount, reason_text
 from control.code import Code
 from control.instant import Instant
 from control.positioner import Positioner, PositionerState
+from control.renewed import renewed
 from control.strokes import FRESH, Strokes, StrokeWatch, begun, dropped
 from control.timer import lasted, since
 
@@ -157,7 +158,7 @@ class Valve:
         elif fault is None and local is not True and commanded_at is not None:
             fault = self._not_followed(state, position, percent, aimed, astray_since, commanded_at, now)
         fault = _same(state.fault, fault)
-        new = replace(
+        return renewed(
             state,
             position=position,
             stage=self._stage(state.commanded_open, position, fault, aimed),
@@ -170,7 +171,6 @@ class Valve:
             sticking=self._sticking(state, aimed, now),
             strokes=self._timed(state, position, aimed, now, local=local is True),
         )
-        return state if new == state else new
 
     def commanded(self, state: ValveState, value: Value, now: Instant, *, close: bool = False) -> ValveState:
         """Notes the output that this scan gives the valve; ``close`` is its second command, where it has one."""

@@ -31,8 +31,8 @@ SUFFIX: Final = ".pbb"
 AT_A_TIME: Final = 100
 """Readings written before the thread lets others go first: about a fifth of a millisecond."""
 PAUSE_S: Final = 0.001
-CLOSE_S: Final = 10.0
-"""How long a stop waits for files that are being written."""
+CLOSE_S: Final = 3.0
+"""How long a stop waits for files that are being written; a supervisor gives it 8 s in all."""
 MAX_LISTED: Final = 1000
 
 log = structlog.get_logger(__name__)
