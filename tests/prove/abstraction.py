@@ -7,9 +7,11 @@ states, never fewer.
 """
 
 from collections.abc import Callable, Hashable
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
-from typing import Any, Final
+from operator import attrgetter
+from types import NoneType
+from typing import Any, Final, get_args, get_type_hints
 
 from control.cause import Cause
 from control.code import Code
@@ -45,35 +47,73 @@ MOST_M3: Final = 2.0
 MOMENTS: Final = ("_since", "_at", "_until")
 
 
+@dataclass(frozen=True, slots=True)
+class _Fields:
+    """The fields of a class that make its key: taken as they stand, as ages, or each in a way of its own."""
+
+    plain: Callable[[Any], tuple[Hashable, ...]]
+    moments: Callable[[Any], tuple[float | None, ...]]
+    others: tuple[tuple[str, Callable[[Any, float, float], Hashable]], ...]
+
+
+PLAIN: Final = (bool, int, float, str, NoneType)
+
+
 @cache
-def _extractor(kind: type) -> tuple[tuple[str, Callable[[Any, float, float], Hashable]], ...]:
-    chosen: list[tuple[str, Callable[[Any, float, float], Hashable]]] = []
+def _fields(kind: type) -> _Fields:
+    plain: list[str] = []
+    moments: list[str] = []
+    others: list[tuple[str, Callable[[Any, float, float], Hashable]]] = []
+    hints = get_type_hints(kind)
     for field in fields(kind):
         name = field.name
         if name in RECORDS or name in MONITORS or name.endswith("_utc"):
             continue
-        if name in ("total_m3", "cause"):
-            chosen.append((name, lambda value, now, cap: value is not None))
-        elif name == "idle_m3":
-            chosen.append((name, lambda value, now, cap: value > 0))
-        elif name == "delivered_m3":
-            chosen.append((name, lambda value, now, cap: min(value, MOST_M3)))
-        elif name == "stop":
-            chosen.append((name, _stop))
+        if name in _IN_A_WAY_OF_ITS_OWN:
+            others.append((name, _IN_A_WAY_OF_ITS_OWN[name]))
+        elif name.endswith(MOMENTS) and _is_any_of(hints[name], (float, NoneType)):
+            moments.append(name)
         elif name.endswith(MOMENTS):
-            chosen.append((name, _age))
+            others.append((name, _age))
+        elif _is_any_of(hints[name], PLAIN):
+            plain.append(name)
         else:
-            chosen.append((name, key))
-    return tuple(chosen)
+            others.append((name, key))
+    return _Fields(_getter(plain), _getter(moments), tuple(others))
+
+
+def _getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
+    if not names:
+        return lambda value: ()
+    get = attrgetter(*names)
+    return get if len(names) > 1 else lambda value: (get(value),)
+
+
+def _is_any_of(hint: Any, kinds: tuple[type, ...]) -> bool:
+    members = get_args(hint) or (hint,)
+    return all(isinstance(member, type) and issubclass(member, kinds) for member in members)
+
+
+def _is_there(value: Any, now: float, cap: float) -> Hashable:
+    return value is not None
 
 
 def _stop(value: Cause | None, now: float, cap: float) -> Hashable:
     return None if value is None else value.code if value.code in READ_STOPS else "another"
 
 
+_IN_A_WAY_OF_ITS_OWN: Final[dict[str, Callable[[Any, float, float], Hashable]]] = {
+    "total_m3": _is_there,
+    "cause": _is_there,
+    "idle_m3": lambda value, now, cap: value > 0,
+    "delivered_m3": lambda value, now, cap: min(value, MOST_M3),
+    "stop": _stop,
+}
+
+
 def _age(value: Any, now: float, cap: float) -> Hashable:
     if isinstance(value, tuple):
-        return tuple(_age(one, now, cap) for one in value)
+        return tuple([_age(one, now, cap) for one in value])
     return None if value is None else min(round(now - value, 3), cap)
 
 
@@ -86,5 +126,11 @@ def key(value: Any, now: float, cap: float) -> Hashable:
     if isinstance(value, tuple):
         return tuple([key(one, now, cap) for one in value])
     if is_dataclass(value) and not isinstance(value, type):
-        return tuple([extract(getattr(value, name), now, cap) for name, extract in _extractor(value.__class__)])
+        known = _fields(value.__class__)
+        ages = [None if at is None else cap if now - at >= cap else round(now - at, 3) for at in known.moments(value)]
+        return (
+            known.plain(value),
+            *ages,
+            *[extract(getattr(value, name), now, cap) for name, extract in known.others],
+        )
     raise TypeError(f"no key for a {type(value).__name__}")

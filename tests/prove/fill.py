@@ -87,6 +87,9 @@ def _command(ask: str, state: ScanState) -> Command | None:
             return Command(
                 "c", Op.ORDER, "FILL", "platform:x", order_id=f"o{min(len(fill.seen_orders), 1)}", volume_m3=1.0
             )
+        case "water":
+            # Whoever wants nothing but water: orders, and resets what is tripped.
+            return _command("reset" if state.trips[0].latched else "order", state)
         case "cancel":
             return Command("c", Op.CANCEL, "FILL", "local:x")
         case "reset":
