@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test check format bench fuzz docs lock clean venv
+.PHONY: help demo test check format bench fuzz prove docs lock clean venv
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -45,6 +45,9 @@ bench: $(READY) ## measure: ours beside the bare libraries, in one run (BENCH_AR
 
 fuzz: $(READY) ## ten million mutated frames against the Modbus driver (FUZZ_ARGS="--frames N --seed N --jobs N")
 	@$(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
+
+prove: $(READY) ## walk every reachable state of a small station, and find every planted defect (PROVE_ARGS="--preset full")
+	@$(BIN)/python -m tests.prove $(PROVE_ARGS)
 
 docs: $(READY) ## write the page of each device profile and the pictures of the state machines anew
 	@$(BIN)/penstock profile pages docs/devices

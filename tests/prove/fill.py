@@ -1,9 +1,13 @@
 """The station that is walked: a fast guard, a batch dispenser, a motor valve, and all that people may ask."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Final
 
+import control.batch
 from config.load import load_site
 from config.sample import NOT_YET_READ, Quality, Reason, Sample, bad
 from control.command import Command, Op
@@ -24,6 +28,7 @@ TURBIDITY: Final[dict[str, tuple[float, Reason]]] = {
     "instant": (20.0, Reason.OK),
     "bad": (0.0, Reason.NO_COMMUNICATION),
     "marked": (0.0, Reason.MAINTENANCE),
+    "silent": (2.0, Reason.STALE),
 }
 VALVE: Final[dict[str, tuple[bool, bool] | None]] = {
     "closed": (False, True),
@@ -31,17 +36,50 @@ VALVE: Final[dict[str, tuple[bool, bool] | None]] = {
     "open": (True, False),
     "unread": None,
 }
-METER: Final = ("still", "moved", "unread")
-ASKED: Final = ("nothing", "order", "cancel", "reset")
 
 
-def station(
-    turbidity: tuple[str, ...] = tuple(TURBIDITY),
-    valve: tuple[str, ...] = tuple(VALVE),
-    meter: tuple[str, ...] = METER,
-    asked: tuple[str, ...] = ASKED,
-) -> Station:
-    """The station with the inputs that may happen."""
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What may happen in a tick: every combination of these."""
+
+    turbidity: tuple[str, ...]
+    valve: tuple[str, ...] = ("closed", "open")
+    meter: tuple[str, ...] = ("still", "moved")
+    asked: tuple[str, ...] = ("water",)
+
+
+PRESETS: Final = {
+    "calm": Inputs(("fit",), ("closed", "open", "unread"), asked=("water", "again")),
+    "storm": Inputs(("fit", "beyond", "instant", "bad", "marked"), meter=("still",)),
+    "afar": Inputs(("fit", "instant"), meter=("still",), asked=("water", "reset from afar", "cancel")),
+    "by hand": Inputs(("fit", "instant"), meter=("still",), asked=("water", "force")),
+    "silent": Inputs(("fit", "near", "silent"), meter=("still",)),
+    "meter": Inputs(("fit",), ("closed", "between", "open", "unread"), ("still", "moved", "unread")),
+    "small": Inputs(("fit", "beyond", "bad")),
+    "hands": Inputs(("fit", "instant", "bad"), meter=("still",), asked=("water", "force", "release", "bypass")),
+    "full": Inputs(
+        tuple(TURBIDITY),
+        tuple(VALVE),
+        ("still", "moved", "unread"),
+        ("nothing", "water", "again", "cancel", "reset from afar", "force", "bypass"),
+    ),
+}
+"""Sets of inputs, each walked to closure: what one leaves out another has; ``full`` has all of it at once."""
+
+
+@contextmanager
+def settled_in_a_tick() -> Iterator[None]:
+    """While the context lasts, flow after a valve was closed counts as a leak after a tick."""
+    kept = control.batch.SETTLE_LIMIT_S
+    vars(control.batch)["SETTLE_LIMIT_S"] = TICK_S
+    try:
+        yield
+    finally:
+        vars(control.batch)["SETTLE_LIMIT_S"] = kept
+
+
+def station(inputs: Inputs) -> Station:
+    """The station with what may happen at it."""
     program = compile_site(load_site(SITE))
     index = {name: i for i, name in enumerate(program.signal_names)}
     count = len(program.signal_names)
@@ -71,11 +109,14 @@ def station(
             lambda state: _command(ask, state),
         )
 
-    inputs = tuple(input_of(*choice) for choice in product(turbidity, valve, meter, asked))
-    return Station(program, inputs, TICK_S, CAP_S)
+    choices = product(inputs.turbidity, inputs.valve, inputs.meter, inputs.asked)
+    return Station(program, tuple(input_of(*choice) for choice in choices), TICK_S, CAP_S)
 
 
 def _sample(value: float | bool, reason: Reason, now: Instant) -> Sample:
+    if reason is Reason.STALE:
+        # Good, and not renewed since before it went stale: what says so is the scan's to find.
+        return Sample(value, Quality.GOOD, Reason.OK, now.mono - TICK_S)
     return Sample(value, Quality.GOOD, reason, now.mono) if reason is Reason.OK else bad(reason, now.mono)
 
 
@@ -90,8 +131,18 @@ def _command(ask: str, state: ScanState) -> Command | None:
         case "water":
             # Whoever wants nothing but water: orders, and resets what is tripped.
             return _command("reset" if state.trips[0].latched else "order", state)
+        case "again":
+            return Command("c", Op.ORDER, "FILL", "platform:x", order_id="o0", volume_m3=1.0)
         case "cancel":
             return Command("c", Op.CANCEL, "FILL", "local:x")
+        case "reset from afar":
+            return Command("c", Op.RESET, "FILL", "platform:x")
+        case "force":
+            return Command("c", Op.FORCE, "XV-1", "local:x", value=True, duration_s=TICK_S, reason="x")
+        case "release":
+            return Command("c", Op.RELEASE, "XV-1", "local:x")
+        case "bypass":
+            return Command("c", Op.BYPASS, "FILL.turbidity", "local:x", duration_s=TICK_S, reason="x")
         case "reset":
             return Command("c", Op.RESET, "FILL", "local:x")
         case _:

@@ -1,13 +1,21 @@
-"""Every reachable state of a small station keeps every invariant."""
+"""Every reachable state of a small station keeps every invariant, and a defect of one line does not go unseen."""
+
+from collections.abc import Iterator
 
 import pytest
 
-import control.batch
 from control.invariants import INVARIANTS
 from tests.prove.explore import explore
-from tests.prove.fill import station
+from tests.prove.fill import PRESETS, settled_in_a_tick, station
+from tests.prove.mutants import MUTANTS, Mutant, planted
 
-MOST_STATES = 50_000
+MOST_STATES = 20_000
+
+
+@pytest.fixture(autouse=True)
+def short_settling() -> Iterator[None]:
+    with settled_in_a_tick():
+        yield
 
 
 def test_the_promises_are_many_and_each_is_said_in_words() -> None:
@@ -16,10 +24,16 @@ def test_the_promises_are_many_and_each_is_said_in_words() -> None:
     assert all(invariant.text.endswith(".") for invariant in INVARIANTS)
 
 
-def test_no_reachable_state_of_the_station_breaks_an_invariant(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control.batch, "SETTLE_LIMIT_S", 10.0)
-    small = station(("fit", "beyond", "bad"), ("closed", "open"), ("still", "moved"), ("water",))
-    report = explore(small, MOST_STATES)
+@pytest.mark.parametrize("preset", ["calm", "storm", "afar", "by hand"])
+def test_no_reachable_state_of_the_station_breaks_an_invariant(preset: str) -> None:
+    report = explore(station(PRESETS[preset]), MOST_STATES)
     assert report.counterexample is None, str(report.counterexample)
     assert report.closed
-    assert report.states > 1000
+    assert report.states > 100
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_every_mutant_is_caught(mutant: Mutant) -> None:
+    with planted(mutant):
+        report = explore(station(PRESETS[mutant.preset]), mutant.states)
+    assert report.counterexample is not None, f"not seen in {report.states} states"
