@@ -27,6 +27,7 @@ class FastGuard(FileModel):
     hysteresis: Percent = 10.0
     mark_cap: Seconds = 1800.0
     bypass: Bypassable | None = None
+    proof_interval: PositiveSeconds | None = None
 
 
 class BatchGuard(FileModel):
@@ -46,6 +47,7 @@ class BatchGuard(FileModel):
     results_to_clear: Annotated[int, Field(ge=1, le=24)] = 2
     hysteresis: Percent = 10.0
     bypass: Bypassable | None = None
+    proof_interval: PositiveSeconds | None = None
 
 
 Guard = Annotated[FastGuard | BatchGuard, Field(discriminator="kind")]

@@ -63,6 +63,7 @@ GUARD: Final[Declared] = {
     Code.RESULT_STALE: Priority.MEDIUM,
     Code.RESULT_EXPIRED: Priority.MEDIUM,
     Code.NO_RESULT: Priority.MEDIUM,
+    Code.PROOF_TEST_DUE: Priority.LOW,
 }
 """Short of a breach, which is a trip."""
 SIGNAL: Final[Declared] = {

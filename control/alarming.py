@@ -6,8 +6,11 @@ How a thing gets an alarm: its codes stand in ``alarm_list.py`` (what a dispense
 ``RIO-101.<name>`` where a name is given. Nothing is said while nothing is wrong.
 """
 
-from control import annunciator
+from datetime import UTC, datetime
+
+from control import annunciator, proof_test
 from control.alarm_list import ALLOCATION_NAME, BYPASSED, NOT_FOLLOWED, OFFLINE, OVERRIDDEN, TRIP
+from control.cause import Cause
 from control.code import Code
 from control.expression import Situation
 from control.guard import Verdict
@@ -26,6 +29,7 @@ def annunciate(work: Work) -> None:
     _allocation(work)
     _overrides(work)
     _interlocks(work)
+    _proof_tests(work)
     _devices(work)
     suppressed = _by_site(work)
     work.alarms, events = annunciator.step(work.program.alarms, work.alarms, work.raised, suppressed, work.now)
@@ -116,6 +120,16 @@ def _interlocks(work: Work) -> None:
     for interlock, state in zip(work.program.interlocks, work.found.interlocks, strict=True):
         if state.acts is not None:
             work.alarm(interlock.name, state.acts)
+
+
+def _proof_tests(work: Work) -> None:
+    """The guards that must be proved again, by the calendar."""
+    for guard, interval in zip(work.program.guards, work.program.proof_intervals, strict=True):
+        if interval is not None:
+            at = proof_test.due_utc(work.proof, guard.name, interval)
+            if work.now.utc >= at:
+                day = datetime.fromtimestamp(at, UTC).strftime("on %Y-%m-%d") if at > 0 else "before its first use"
+                work.alarm(guard.name, Cause(Code.PROOF_TEST_DUE, guard.name, (day,)))
 
 
 def _devices(work: Work) -> None:

@@ -36,6 +36,18 @@ class Code(StrEnum):
     BYPASSED_TOO_OFTEN = "bypassed-too-often"
     NOT_BYPASSED = "not-bypassed"
 
+    # proof tests
+    PROOF_TEST = "proof-test"
+    PROOF_TEST_RUNS = "proof-test-runs"
+    PROOF_TEST_NOT_FIT = "proof-test-not-fit"
+    PROOF_TEST_NO_LIMIT = "proof-test-no-limit"
+    PROOF_TEST_CLOSED = "proof-test-closed"
+    PROOF_TEST_PASSED = "proof-test-passed"
+    PROOF_TEST_FAILED = "proof-test-failed"
+    PROOF_TEST_DUE = "proof-test-due"
+    NOTHING_TO_SIGN = "nothing-to-sign"
+    NO_SUCH_GUARD = "no-such-guard"
+
     # trips
     TRIPPED = "tripped"
     STATE_LOST = "state-lost"

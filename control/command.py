@@ -35,6 +35,8 @@ class Op(StrEnum):
     PUMP_OUT_OF_SERVICE = "pump-out-of-service"
     PUMP_IN_SERVICE = "pump-in-service"
     ROTATE = "rotate"
+    PROOF_TEST = "proof-test"
+    SIGN_OFF = "sign-off"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from control import annunciator, bypass, override
+from control import annunciator, bypass, override, proof_test
 from control.allocate import allocate
 from control.batch import BatchDispenser
 from control.cause import Cause, root, to_json
@@ -196,6 +196,32 @@ def _end_bypass(work: Work, command: Command) -> Cause | None:
     return None
 
 
+def _proof_test(work: Work, command: Command) -> Cause | None:
+    g = work.program.guard_index.get(command.target)
+    if g is None:
+        return Cause(Code.NO_SUCH_GUARD, command.target)
+    index = next(i for i, unit in enumerate(work.program.dispensers) if g in unit.guards)
+    guard, known = work.program.guards[g], work.found.guards[g]
+    position = work.found.valves[work.program.dispensers[index].valve].position
+    if command.target in work.found.bypassed:
+        return Cause(Code.BYPASSED_ALREADY, command.target)
+    if work.trips[index].cause is not None:
+        return work.trips[index].cause
+    refusal = proof_test.refusal(work.proof, guard, known.verdict, position, command)
+    if refusal is None:
+        work.proof = proof_test.begin(work.proof, guard, g, index, known, command, work.now)
+    return refusal
+
+
+def _sign_off(work: Work, command: Command) -> Cause | None:
+    signed = proof_test.sign(work.proof, command, work.now)
+    if isinstance(signed, Cause):
+        return signed
+    work.proof, event = signed
+    work.events.append(event)
+    return None
+
+
 def _permit_all_anew(work: Work) -> None:
     """What a function forbids is asked again, now that it was taken out or put back."""
     work.found = replace(work.found, bypassed=bypass.names(work.bypasses))
@@ -270,5 +296,7 @@ _OBEY: Final[dict[Op, Callable[[Work, Command], Cause | None]]] = {
     Op.PUMP_OUT_OF_SERVICE: take_out,
     Op.PUMP_IN_SERVICE: put_back,
     Op.ROTATE: rotate,
+    Op.PROOF_TEST: _proof_test,
+    Op.SIGN_OFF: _sign_off,
 }
 """What obeys each command: it returns why it refuses, or ``None`` when it has done what was asked."""

@@ -69,6 +69,8 @@ class Program:
     """A compiled site. ``signal_names``, ``units`` and ``stale_after`` are by image index. ``conditioned`` are
     in the order in which they rest on each other, ``loops`` too: an outer one before its inner one.
 
+    ``proof_intervals`` are by guard, in seconds.
+
     ``safe``: every actuator in its safe position (valves closed, pumps off), in the order of all outputs: valves,
     pumps, analog outputs, close commands of valves with two (``close_places``: where, by valve).
     ``off_takes``: the dispensers that take part in the allocation. ``longest_step_s``: no loop integrates over a longer
@@ -99,5 +101,6 @@ class Program:
     bypasses: dict[str, BypassRule]
     guard_index: dict[str, int]
     close_places: dict[int, int]
+    proof_intervals: tuple[float | None, ...]
     alarms: Alarms = field(default_factory=Alarms)
     alarm_conditions: tuple[AlarmCondition, ...] = ()

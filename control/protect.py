@@ -6,7 +6,7 @@ guards on hold, forbid a start only.
 """
 
 from config.sample import Sample
-from control import bypass, output
+from control import bypass, output, proof_test
 from control.arbitration import Demand
 from control.cause import Cause
 from control.code import Code
@@ -42,6 +42,21 @@ def protect(work: Work) -> None:
     for index, unit in enumerate(work.program.dispensers):
         work.latch(index, tripping_cause(work.program, unit, work.found))
         work.permissions.append(permission(work.program, unit, work.found.levels[index], work.trips[index], work.found))
+    if work.proof.running is not None:
+        _prove(work)
+
+
+def _prove(work: Work) -> None:
+    """The proof test in hand: its reading goes before the guard, what that trips is tripped, the valve is timed."""
+    running = work.proof.running
+    assert running is not None
+    guard, unit = work.program.guards[running.guard], work.program.dispensers[running.unit]
+    work.proof, trips = proof_test.step(work.proof, guard, work.image, work.now)
+    if work.latch(running.unit, trips):
+        permit_anew(work, running.unit)
+    valve, position = work.program.valves[unit.valve], work.found.valves[unit.valve].position
+    work.proof, events = proof_test.finish(work.proof, guard, valve.travel, position, work.now)
+    work.events += events
 
 
 def permit_anew(work: Work, index: int) -> None:

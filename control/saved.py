@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from config.errors import StoreError
-from control import annunciator, bypass, continuous, fill, guard, loop, override, pump, strokes
+from control import annunciator, bypass, continuous, fill, guard, loop, override, proof_test, pump, strokes
 from control.cause import Cause, from_json, to_json
 from control.code import Code
 from control.continuous import ContinuousState
@@ -59,6 +59,7 @@ def to_saved(program: Program, state: ScanState, now: Instant) -> dict[str, Any]
             block.tag: block.to_saved(one) for block, one in zip(program.pump_groups, state.pump_groups, strict=True)
         },
         "alarms": annunciator.to_saved(state.alarms, now),
+        "proof": proof_test.to_saved(state.proof),
     }
 
 
@@ -96,6 +97,7 @@ def restored(program: Program, saved: dict[str, Any], now: Instant) -> ScanState
         )
         state = _with_equipment(program, state, saved, now)
         alarms = annunciator.from_saved(program.alarms, saved["alarms"], now)
+        proof = proof_test.from_saved(saved["proof"]) if "proof" in saved else state.proof
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"the saved state cannot be read: {error!r}") from error
     return replace(
@@ -107,6 +109,7 @@ def restored(program: Program, saved: dict[str, Any], now: Instant) -> ScanState
         overrides=overrides,
         bypasses=bypasses,
         alarms=alarms,
+        proof=proof,
     )
 
 

@@ -23,7 +23,7 @@ from control.pumping import choose_pumps
 from control.regulate import regulate
 from control.sequence import dispense
 from control.state import ScanState
-from control.work import Work
+from control.work import Work, begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,7 @@ def scan(
     conditioned, image = condition(program, state.conditioned, image, now)  # 1 condition
     image = forced(image, state.overrides, now)
     found = find(program, state, image, now)  # 2 protect
-    trips, dispensers = list(state.trips), list(state.dispensers)
-    groups, loops = list(state.pump_groups), list(state.loops)
-    hands = state.overrides, state.bypasses, state.alarms
-    work = Work(
-        program, state, conditioned, image, now, found, trips, dispensers, groups, loops, state.allocation, *hands
-    )
+    work = begun(program, state, conditioned, image, now, found)
     work.events += ended
     protect(work)
     allocate(work)
@@ -103,6 +98,7 @@ def _after(work: Work) -> ScanState:
         alarm_memories=work.alarm_memories,
         overrides=work.overrides,
         bypasses=work.bypasses,
+        proof=work.proof,
         outputs=outputs,
         scanned_at=now.mono,
     )

@@ -117,6 +117,47 @@ SENTENCES: Final[dict[Code, tuple[str, str]]] = {
         "{s} is not bypassed",
         "{s} 没有被旁路",
     ),
+    # proof tests
+    Code.PROOF_TEST: (
+        "{s} is being proof-tested by {0}",
+        "{s} 正由 {0} 进行验证试验",
+    ),
+    Code.PROOF_TEST_RUNS: (
+        "{s}: a proof test by {0} runs; one at a time",
+        "{s}：{0} 的验证试验正在进行；一次只能进行一个",
+    ),
+    Code.PROOF_TEST_NOT_FIT: (
+        "{s} is {0}; a test begins from water that is known to be fit",
+        "{s} 当前为 {0}；试验须从已知合格的水开始",
+    ),
+    Code.PROOF_TEST_NO_LIMIT: (
+        "{s} has no limit that a reading could be beyond",
+        "{s} 没有可供超越的限值",
+    ),
+    Code.PROOF_TEST_CLOSED: (
+        "{s}: the valve is {0}; let water flow first, so that its closing can be timed",
+        "{s}：阀门为 {0}；请先放水，才能测量关闭时间",
+    ),
+    Code.PROOF_TEST_PASSED: (
+        "{s} shut the water off in {0}, within {1}",
+        "{s} 在 {0} 内切断供水，要求 {1}",
+    ),
+    Code.PROOF_TEST_FAILED: (
+        "{s} did not shut the water off within {0}",
+        "{s} 未能在 {0} 内切断供水",
+    ),
+    Code.PROOF_TEST_DUE: (
+        "{s}: its proof test was due {0}",
+        "{s}：验证试验应于 {0} 完成",
+    ),
+    Code.NOTHING_TO_SIGN: (
+        "{s} has no test result that waits for a signature",
+        "{s} 没有等待签字的试验结果",
+    ),
+    Code.NO_SUCH_GUARD: (
+        "there is no guard '{s}'",
+        "没有名为“{s}”的水质防护",
+    ),
     # trips
     Code.TRIPPED: (
         "{s} is tripped since {0}; it needs a reset by a person",

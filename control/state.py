@@ -22,6 +22,7 @@ from control.measurement import UNREAD, ConditionedState
 from control.output import OutputState
 from control.override import Override
 from control.program import Program
+from control.proof_test import NEVER_TESTED, ProofState
 from control.pump import PumpState
 from control.pump_group import GroupState
 from control.trip import TripState
@@ -53,6 +54,7 @@ class ScanState:
     alarm_memories: tuple[Memory, ...]
     overrides: tuple[Override, ...]
     bypasses: BypassState
+    proof: ProofState
     outputs: tuple[Demand, ...]
     scanned_at: float | None = None
 
@@ -98,5 +100,6 @@ def initial_state(program: Program) -> ScanState:
         alarm_memories=tuple(one.condition.initial() for one in program.alarm_conditions),
         overrides=(),
         bypasses=NO_BYPASS,
+        proof=NEVER_TESTED,
         outputs=program.safe,
     )

@@ -18,6 +18,7 @@ from control.loop_state import LoopState
 from control.measurement import ConditionedState
 from control.override import Override
 from control.program import Program
+from control.proof_test import ProofState
 from control.pump_group import GroupState
 from control.state import DispenserState, ScanState
 from control.trip import TripState, latch
@@ -48,6 +49,7 @@ class Work:
     overrides: tuple[Override, ...]
     bypasses: BypassState
     alarms: Annunciator
+    proof: ProofState
     permissions: list[Permission] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     outputs: tuple[Demand, ...] = ()
@@ -78,3 +80,31 @@ class Work:
         # What no list names is shown by the first alarm.
         place = names.get(name or cause.code, 0) if names is not None else 0
         self.raised.setdefault(place, cause)
+
+
+def begun(
+    program: Program,
+    state: ScanState,
+    conditioned: tuple[ConditionedState, ...],
+    image: tuple[Sample, ...],
+    now: Instant,
+    found: Findings,
+) -> Work:
+    """The work of a scan as it stands after what the first two phases found."""
+    return Work(
+        program=program,
+        before=state,
+        conditioned=conditioned,
+        image=image,
+        now=now,
+        found=found,
+        trips=list(state.trips),
+        dispensers=list(state.dispensers),
+        pump_groups=list(state.pump_groups),
+        loops=list(state.loops),
+        allocation=state.allocation,
+        overrides=state.overrides,
+        bypasses=state.bypasses,
+        alarms=state.alarms,
+        proof=state.proof,
+    )

@@ -66,6 +66,9 @@ def compile_site(loaded: LoadedSite) -> Program:
         safe=safe,
         overrides=compile_overrides(loaded, safe),
         bypasses=compile_bypasses(loaded),
+        proof_intervals=tuple(
+            guard.proof_interval for settings in site.dispensers.values() for guard in settings.guards.values()
+        ),
         guard_index={guard.name: i for i, guard in enumerate(guards)},
         interlocks=interlocks,
         permissives=permissives,

@@ -31,6 +31,7 @@ from edge.cli.orders import orders, pre_act_reset, start
 from edge.cli.override import bypass, end_bypass, force, overrides, release
 from edge.cli.printed import print_json, remark, say
 from edge.cli.profile import profile_app
+from edge.cli.prooftest import prooftest
 from edge.cli.quota import quota
 from edge.cli.read import read
 from edge.cli.replay import replay
@@ -74,6 +75,7 @@ app.add_typer(blackbox_app)
 app.command(cls=TakesNegatives)(replay)
 app.command()(equipment)
 app.command()(pump)
+app.command()(prooftest)
 
 app.command()(allocation)
 app.command()(loops)

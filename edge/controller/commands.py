@@ -93,7 +93,9 @@ def command_from(request: dict[str, Any], source: str, program: Program) -> Comm
                 duration_s=number(request, "duration_s"),
                 reason=text(request, "reason"),
             )
-        case Op.RELEASE | Op.END_BYPASS | Op.ACK | Op.ROTATE:
+        case Op.SIGN_OFF:
+            return Command(command_id, op, text(request, "target"), source, reason=text(request, "reason"))
+        case Op.RELEASE | Op.END_BYPASS | Op.ACK | Op.ROTATE | Op.PROOF_TEST:
             return Command(command_id, op, text(request, "target"), source)
 
 

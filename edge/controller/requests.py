@@ -11,6 +11,7 @@ from config.errors import CommandRefused
 from config.profile import OpcUaSignal
 from config.sample import Quality, Reason, Value, hj212_flag
 from config.signals import Signal, SignalTable, digits
+from control import proof_test
 from control.batch import BatchDispenser
 from control.bypass import Bypass
 from control.cause import chain, sentence, to_json
@@ -92,6 +93,8 @@ class Requests:
                     return {"ok": True, **self._image()}
                 case "orders":
                     return {"ok": True, "orders": self._orders()}
+                case "proof-tests":
+                    return {"ok": True, **self._proof_tests()}
                 case "overrides":
                     return {"ok": True, "overrides": self._overrides()}
                 case "matrix":
@@ -173,6 +176,27 @@ class Requests:
             "scan": {"period_ms": site.scan.period * 1000, **controller.timing.figures()},
             "store": controller.store.status().to_json(),
             "uplink": {"broker": site.uplink.broker, "node": site.uplink.node} if site.uplink else None,
+        }
+
+    def _proof_tests(self) -> dict[str, Any]:
+        """Every guard with its last proof test, when the next is due, and a result that waits for a signature."""
+        program, proof = self._controller.program, self._controller.state.proof
+        signed = dict(proof.signed_utc)
+        unsigned = {one.guard: proof_test.body(one) for one in proof.unsigned}
+        return {
+            "running": program.guards[proof.running.guard].name if proof.running is not None else None,
+            "guards": [
+                {
+                    "guard": guard.name,
+                    "interval_s": interval,
+                    "last_utc": signed.get(guard.name),
+                    "due_utc": proof_test.due_utc(proof, guard.name, interval) if interval is not None else None,
+                    "overdue": interval is not None
+                    and self._controller.now().utc >= proof_test.due_utc(proof, guard.name, interval),
+                    "unsigned": unsigned.get(guard.name),
+                }
+                for guard, interval in zip(program.guards, program.proof_intervals, strict=True)
+            ],
         }
 
     def _overrides(self) -> list[dict[str, Any]]:
