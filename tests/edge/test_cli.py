@@ -240,14 +240,14 @@ async def test_the_division_of_water_is_shown_and_kept(station: Station) -> None
     assert code == exit_codes.DONE
     assert [one["off_take"] for one in answer["off_takes"]] == ["INDUSTRY", "RIVER"]
     assert answer["off_takes"][1]["standing"] == "full"
-    await station.simulate("level", value=0.75)
+    await station.simulate("level", value=0.87)
 
     async def nothing() -> bool:
         return bool((await station.ask("allocation"))["off_takes"][1]["standing"] == "out")
 
     await station.until("the river is shut out", nothing)
     shown = await asyncio.to_thread(_penstock, "allocation", "--state", station.state)
-    assert "available 0 m3/h: PLC-200.level is at or below 0.8 m" in shown.stdout
+    assert "available 0 m3/h: PLC-200.level is at or below 0.9 m" in shown.stdout
     assert re.search(r"RIVER +2 +20 m3/h +60 m3/h +0 m3/h +out +RIVER gets nothing", shown.stdout)
     code, answer = await _ask(station, "why", "FV-202")
     assert [cause["code"] for cause in answer["causes"]] == ["nothing-allocated", "allocation-out", "level-empty"]
