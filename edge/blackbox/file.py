@@ -9,7 +9,7 @@ import json
 import platform
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
@@ -193,7 +193,8 @@ def write_spans(writer: Writer, head: dict[str, Any], spans: tuple[Span, ...]) -
 class Reader:
     """Reads a file. ``problem`` says where it ends to be whole; ``None`` when it is whole to its end.
 
-    ``unknown``: fields that it has and this version does not know.
+    ``unknown``: fields that it has and this version does not know; ``added``: parts of the state that it has not, which
+    begin as ``initial`` has them, to be set before anything is read.
     """
 
     head: dict[str, Any]
@@ -201,6 +202,8 @@ class Reader:
     problem: str | None = None
     unknown: frozenset[str] = frozenset()
     ended: bool = False
+    initial: ScanState | None = None
+    added: set[str] = field(default_factory=set)
 
     def parts(self) -> Iterator[Part]:
         """What stands in the file, in order, up to its end or to where it is damaged."""
@@ -223,13 +226,21 @@ class Reader:
             return _scanned(line)
         if "image" in line and "state" in line:
             image = IMAGE.decode(line["image"], shared)
-            return Start(STATE.decode(line["state"], shared), image)
+            return Start(self._state(line["state"], shared), image)
         if "check" in line:
-            return Check(STATE.decode(line["check"], None), last=False)
+            return Check(self._state(line["check"], None), last=False)
         if isinstance(line.get("end"), dict):
             self.ended = True
-            return Check(STATE.decode(line["end"].get("state"), None), last=True)
+            return Check(self._state(line["end"].get("state"), None), last=True)
         raise Uncarried("a line that is neither scan, check nor end")
+
+    def _state(self, data: Any, shared: Shared | None) -> ScanState:
+        if isinstance(data, dict) and self.initial is not None:
+            begun = STATE.encode(self.initial, None)
+            self.added.update(begun.keys() - data.keys())
+            data = {**begun, **data}
+        state: ScanState = STATE.decode(data, shared)
+        return state
 
 
 def _scanned(line: dict[str, Any]) -> Scanned:

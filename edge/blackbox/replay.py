@@ -23,7 +23,7 @@ from control.instant import Instant
 from control.program import Program
 from control.saved import restored, to_saved
 from control.scan import ScanResult, scan
-from control.state import ScanState
+from control.state import ScanState, initial_state
 from edge.blackbox.difference import ABSENT, first_difference, text
 from edge.blackbox.file import (
     ANSWERS,
@@ -77,6 +77,7 @@ class Report:
     differences: list[Difference] = field(default_factory=list)
     damaged: str | None = None
     unknown: frozenset[str] = frozenset()
+    added: frozenset[str] = frozenset()
     as_after_restart: bool = False
 
     @property
@@ -102,6 +103,7 @@ def replay(path: Path, other: LoadedSite | None = None, seen: Seen | None = None
         reader = open_file(file, path)
         program = _program(reader.head, path)
         report = Report(reader.head, reader.head.get("code") == code_fingerprint(), other is not None)
+        reader.initial = initial_state(program)
         parts = reader.parts()
         start = next(parts, None)
         if not isinstance(start, Start):
@@ -116,9 +118,9 @@ def replay(path: Path, other: LoadedSite | None = None, seen: Seen | None = None
                 raise BadFile(f"{path}: {reader.problem or 'there is no scan in it'}")
             run = _of_another(program, other, start, first.now, report, seen)
             parts = itertools.chain([first], parts)
-        run.begin(start.state)
+        run.begin(start.state, reader.added)
         run.all(parts)
-        report.damaged, report.unknown = reader.problem, reader.unknown
+        report.damaged, report.unknown, report.added = reader.problem, reader.unknown, frozenset(reader.added)
     return report
 
 
@@ -177,11 +179,13 @@ class _Run:
     width: int
     _was: dict[str, Demand] = field(default_factory=dict)
     _apart: set[str] = field(default_factory=set)
+    _added: set[str] = field(default_factory=set)
     _zero: float = 0.0
     _found: int = 0
 
-    def begin(self, recorded: ScanState) -> None:
-        """The outputs that were in force before the first scan."""
+    def begin(self, recorded: ScanState, added: set[str]) -> None:
+        """The outputs that were in force before the first scan; ``added``: what of the state was not recorded."""
+        self._added = added
         self._was = {demand.tag: demand for demand in recorded.outputs}
 
     def all(self, parts: Iterator[Part]) -> None:
@@ -270,7 +274,10 @@ class _Run:
     def _compare_state(self, check: Check) -> None:
         if self.places is not None or (self.report.scans == 0 and not check.last):
             return
-        was, now = STATE.encode(check.state, None), STATE.encode(self.state, None)
+        was, now = (
+            {name: part for name, part in STATE.encode(state, None).items() if name not in self._added}
+            for state in (check.state, self.state)
+        )
         if text(was) == text(now):
             return
         found = first_difference(was, now)
@@ -388,6 +395,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "other_site": report.other_site,
         "as_after_restart": report.as_after_restart,
         "unknown_fields": sorted(report.unknown),
+        "new_parts": sorted(report.added),
         "differences": [
             {
                 "utc": one.utc,

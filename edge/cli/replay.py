@@ -97,6 +97,8 @@ def _show(file: Path, report: "Report", seconds: float) -> None:
         say(f"with the other site file{began}:")
     if report.unknown:
         say(f"left out, because this version does not know it: {', '.join(sorted(report.unknown))}")
+    if report.added:
+        say(f"not in the file and begun anew, because it is new in this version: {', '.join(sorted(report.added))}")
     if report.identical:
         say("identical: every output, event, answer and state")
     else:

@@ -178,6 +178,17 @@ def test_a_scan_that_failed_when_it_was_recorded_fails_again(tmp_path: Path, mon
     assert (report.differences[0].was, report.differences[0].now) == (raised, "ends well")
 
 
+def test_a_part_of_the_state_that_is_new_since_then_begins_anew_and_is_named(saved: Path, tmp_path: Path) -> None:
+    lines = _lines(saved)
+    for state in (lines[1]["state"], *(line["check"] for line in lines if "check" in line), lines[-1]["end"]["state"]):
+        del state["loops"], state["bypasses"]
+        state["moods"] = ["good"]
+    report = replay(_written(tmp_path / "old.pbb", lines))
+    assert (report.identical, report.damaged) == (True, None)
+    assert report.added == {"loops", "bypasses"}
+    assert report.unknown == {"ScanState.moods"}
+
+
 def test_other_code_is_told_by_its_fingerprint(saved: Path, tmp_path: Path) -> None:
     lines = _lines(saved)
     lines[0]["code"] = "0" * 64
@@ -235,7 +246,7 @@ def _garbage(lines: list[dict[str, Any]], place: int, line: Any) -> list[Any]:
         ({"scan": [1e6, 1e9, None], "samples": [[0, "x"]]}, "is no Sample"),
         ({"scan": [1e6, 1e9, None], "samples": 7}, "a scan of another form"),
         ({"scan": [1e6, 1e9, None], "commands": [{"op": "explode"}]}, "Command"),
-        ({"check": {"guards": 1}}, "ScanState has no"),
+        ({"check": {"guards": 1}}, "is no list of GuardState"),
         ({"end": {}}, "is no ScanState"),
         (b"[" * 100_000 + b"]" * 100_000, "no JSON"),
         (b"7", "no mapping"),
