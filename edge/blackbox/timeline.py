@@ -9,6 +9,7 @@ from control.program import DispenserUnit, Program
 from control.why import why
 from edge.blackbox.replay import Replayed
 
+SHOWN_DIGITS: Final = 6
 MAX_ROWS: Final = 5_000
 """More are not shown: a person looks for some seconds around a trip."""
 
@@ -50,7 +51,7 @@ class Timeline:
             self._signals = {name: place for place, name in enumerate(replayed.program.signal_names)}
         program, result = replayed.program, replayed.result
         for name in self._shown:
-            answer = why(program, result.state, result.image, name, replayed.now)
+            answer = why(program, result.state, result.image, name, replayed.now, SHOWN_DIGITS)
             if answer is None:
                 raise PenstockError(f"the recorded site has no '{name}'; name an output, a dispenser or a signal")
             # The words tell of ages too, which are others in every scan.
