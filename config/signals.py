@@ -69,6 +69,13 @@ class SignalTable:
     def __getitem__(self, name: str) -> Signal:
         return self.signals[self.index[name]]
 
+    def has_result_time(self, name: str) -> bool:
+        """True when the readings of a signal carry the time of the result that they are."""
+        definition = self[name].definition
+        while isinstance(definition, Derived) and definition.filter <= 0:
+            definition = self[definition.signal].definition
+        return getattr(definition, "time_from", None) is not None
+
     @property
     def field(self) -> tuple[Signal, ...]:
         """The signals that are read from devices."""
@@ -92,7 +99,8 @@ MIN_STALE_S: Final = 2.0
 def protecting_signals(site: Site) -> set[str]:
     """Names of the signals that guards and interlocks watch, and of those they are calculated from: always critical."""
     names: set[str] = set()
-    waiting = [guard.signal for dispenser in site.dispensers.values() for guard in dispenser.guards.values()]
+    guards = [guard for dispenser in site.dispensers.values() for guard in dispenser.guards.values()]
+    waiting = [guard.signal for guard in guards if guard.signal is not None]
     waiting += [name for interlock in site.interlocks.values() for name in expression.signals(interlock.when)]
     while waiting:
         name = waiting.pop()

@@ -12,6 +12,7 @@ from pydantic import Field, StringConstraints
 from config.alarm import Alarm, AlarmId
 from config.allocation import Allocation
 from config.blackbox import BlackBox
+from config.compliance import Evaluated
 from config.device import Device
 from config.dispenser import Dispenser
 from config.equipment import AnalogOutput, Valve
@@ -21,6 +22,7 @@ from config.loop import Loop
 from config.measurement import Measurement
 from config.model import FileModel, PositiveSeconds, Seconds, SignalName, Tag
 from config.override import Overrides
+from config.permit import Permit
 from config.pump import Pump, PumpGroup
 
 
@@ -98,4 +100,6 @@ class Site(FileModel):
     permissives: dict[Tag, Permissive] = {}
     alarms: dict[AlarmId, Alarm] = {}
     blackbox: BlackBox = BlackBox()
+    permits: dict[Tag, Permit] = {}
+    compliance: dict[Tag, dict[str, Evaluated]] = {}
     uplink: Uplink | None = None

@@ -7,7 +7,7 @@ read in the standard's own text is ``unverified``, and the CLI shows that word.
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -48,12 +48,25 @@ class Staleness(StrEnum):
     WARN_ONLY = "warn-only"
 
 
+class ColdLimit(FileModel):
+    """Another ``high`` for water of ``at_most`` this temperature (nitrification is slow in the cold)."""
+
+    high: Quantity
+    at_most: Quantity
+
+
 class Limit(FileModel):
-    """One limit: ``low`` and ``high`` in the parameter's unit, ``None`` where the standard sets none."""
+    """One limit: ``low`` and ``high`` in the parameter's unit, ``None`` where the standard sets none.
+
+    ``single``: what a single result (一次监测值) may be at most, beside the mean; ``None`` where there is no such
+    limit or its number was not found.
+    """
 
     parameter: str
     low: Quantity | None = None
     high: Quantity | None = None
+    cold: ColdLimit | None = None
+    single: Quantity | None = None
     clause: str
     averaging: str
     status: Literal["verified", "unverified"]
@@ -87,13 +100,19 @@ class Use(FileModel):
 
 @dataclass(frozen=True, slots=True)
 class AppliedLimit:
-    """The limit that applies to a parameter and where it comes from; numbers in the canonical unit."""
+    """The limit that applies to a parameter and where it comes from; numbers in the canonical unit.
+
+    ``cold``: the upper limit that holds instead in water of at most so many degC, and that temperature.
+    """
 
     parameter: str
     low: float | None
     high: float | None
     origin: str
     status: str
+    averaging: str = "daily mean"
+    cold: tuple[float, float] | None = None
+    single: float | None = None
 
 
 def standards() -> dict[str, Standard]:
@@ -153,15 +172,25 @@ def applied_limits(columns: tuple[str, ...]) -> dict[str, AppliedLimit]:
 
 
 def _strictest(known: AppliedLimit | None, limit: Limit, standard: str) -> AppliedLimit:
-    low = limit.low.value if limit.low else None
-    high = limit.high.value if limit.high else None
-    found = AppliedLimit(limit.parameter, low, high, f"{standard} {limit.clause}", limit.status)
+    found = AppliedLimit(
+        limit.parameter,
+        limit.low.value if limit.low else None,
+        limit.high.value if limit.high else None,
+        f"{standard} {limit.clause}",
+        limit.status,
+        limit.averaging,
+        (limit.cold.high.value, limit.cold.at_most.value) if limit.cold else None,
+        limit.single.value if limit.single else None,
+    )
     if known is None:
         return found
+    low, high = found.low, found.high
     tighter_high = high is not None and (known.high is None or high < known.high)
     tighter_low = low is not None and (known.low is None or low > known.low)
+    single = min((one for one in (known.single, found.single) if one is not None), default=None)
+    cold = _strictest_cold(known, found)
     if not (tighter_high or tighter_low):
-        return known
+        return replace(known, single=single, cold=cold)
     origin = (
         found.origin
         if (tighter_high or high == known.high) and (tighter_low or low == known.low)
@@ -174,7 +203,22 @@ def _strictest(known: AppliedLimit | None, limit: Limit, standard: str) -> Appli
         high if tighter_high else known.high,
         origin,
         found.status if origin == found.origin else status,
+        found.averaging,
+        cold,
+        single,
     )
+
+
+def _strictest_cold(one: AppliedLimit, other: AppliedLimit) -> tuple[float, float] | None:
+    """The upper limit in cold water, where it differs: the strictest over what each of two limits allows then."""
+    colds = [limit.cold for limit in (one, other) if limit.cold is not None]
+    if not colds:
+        return None
+    at_most = min(cold[1] for cold in colds)
+    allowed = [limit.cold[0] if limit.cold is not None else limit.high for limit in (one, other)]
+    warm = min(limit.high for limit in (one, other) if limit.high is not None)
+    high = min(value for value in allowed if value is not None)
+    return (high, at_most) if high > warm else None
 
 
 def parameter_kind(parameter: str) -> str:

@@ -56,16 +56,39 @@ DISPENSER: Final[Declared] = {
     **PUMP_FAULTS,
 }
 """Its trip, its supply, its equipment."""
-GUARD: Final[Declared] = {
-    Code.QUALITY_UNKNOWN: Priority.MEDIUM,
+_LIMITED: Final[Declared] = {
     Code.MARK_TOO_LONG: Priority.MEDIUM,
-    Code.RESULT_AGING: Priority.LOW,
-    Code.RESULT_STALE: Priority.MEDIUM,
-    Code.RESULT_EXPIRED: Priority.MEDIUM,
-    Code.NO_RESULT: Priority.MEDIUM,
     Code.PROOF_TEST_DUE: Priority.LOW,
+    Code.MARK_DAY_USED: Priority.MEDIUM,
+    Code.BREACH_AHEAD: Priority.LOW,
 }
-"""Short of a breach, which is a trip."""
+GUARD: Final[Mapping[str, Declared]] = {
+    "fast": {
+        **_LIMITED,
+        Code.QUALITY_UNKNOWN: Priority.MEDIUM,
+        Code.ABOVE_WARN: Priority.LOW,
+        Code.BELOW_WARN: Priority.LOW,
+    },
+    "batch": {
+        **_LIMITED,
+        Code.RESULT_AGING: Priority.LOW,
+        Code.RESULT_STALE: Priority.MEDIUM,
+        Code.RESULT_EXPIRED: Priority.MEDIUM,
+        Code.NO_RESULT: Priority.MEDIUM,
+        Code.RESULT_AHEAD: Priority.MEDIUM,
+        Code.RESULT_ABOVE_WARN: Priority.LOW,
+        Code.RESULT_BELOW_WARN: Priority.LOW,
+    },
+    "permit": {
+        Code.PERMIT_AGING: Priority.LOW,
+        Code.PERMIT_STALE: Priority.MEDIUM,
+        Code.PERMIT_EXPIRED: Priority.MEDIUM,
+        Code.PERMIT_AHEAD: Priority.MEDIUM,
+        Code.NO_PERMIT: Priority.MEDIUM,
+        Code.FLUSHING: Priority.LOW,
+    },
+}
+"""Short of a breach, which is a trip; by kind of guard."""
 SIGNAL: Final[Declared] = {
     Code.SIGNAL_ABOVE_RANGE: Priority.MEDIUM,
     Code.SIGNAL_BELOW_RANGE: Priority.MEDIUM,

@@ -13,7 +13,7 @@ from control.alarm_list import ALLOCATION_NAME, BYPASSED, NOT_FOLLOWED, OFFLINE,
 from control.cause import Cause
 from control.code import Code
 from control.expression import Situation
-from control.guard import Verdict
+from control.guard import Verdict, warnings
 from control.protect import faults
 from control.site_alarm import judge
 from control.voting import AGREED
@@ -62,6 +62,9 @@ def _dispensers(work: Work) -> None:
             guard = found.guards[g]
             if guard.cause is not None and guard.verdict is not Verdict.BREACH:
                 work.alarm(work.program.guards[g].name, guard.cause)
+            if guard.warning is not None or guard.refused is not None or guard.trend.warning is not None:
+                for cause in warnings(guard):
+                    work.alarm(work.program.guards[g].name, cause)
         level = found.levels[index].forbids_start
         if level is not None:
             work.alarm(unit.tag, level)

@@ -16,6 +16,7 @@ class Op(StrEnum):
     RESET = "reset"
     SETPOINT = "setpoint"
     START = "start"
+    PERMIT = "permit"
     QUOTA = "quota"
     PRE_ACT_RESET = "pre-act-reset"
     METER_REPLACED = "meter-replaced"
@@ -49,7 +50,8 @@ class Command:
     set-point of flow; a set-point of pressure is a ``value`` in bar. A quota names its span (``daily``, ``yearly``) as
     ``value`` and its limit as ``volume_m3``, below nil for that of the site file; the ``value`` of a new meter is what
     it reads in m3. What else a command says stands in ``value``, in the unit of what it is about; ``duration_s`` is for
-    how long it holds, ``count`` how many times, ``reason`` is why, in a person's words.
+    how long it holds, ``count`` how many times, ``reason`` is why, in a person's words; ``issued_utc`` is when a permit
+    was issued.
     """
 
     id: str
@@ -67,6 +69,7 @@ class Command:
     duration_s: float = 0.0
     count: int = 0
     reason: str = ""
+    issued_utc: float = 0.0
 
     @property
     def local(self) -> bool:
@@ -91,6 +94,7 @@ _ARGUMENTS = (
     "duration_s",
     "count",
     "reason",
+    "issued_utc",
 )
 
 

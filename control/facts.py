@@ -5,6 +5,7 @@ from control.batch import BatchDispenser
 from control.cause import root, sentence
 from control.continuous import ContinuousDispenser, ContinuousState
 from control.fill import BatchState
+from control.permit import Permit, PermitState
 from control.state import ScanState
 
 BATCH_FACTS = (
@@ -26,6 +27,16 @@ CONTINUOUS_FACTS = (
     ("served", "m3"),
 )
 """Name and unit of each fact (``bool`` and ``text`` have none), in the order in which ``facts`` gives them."""
+
+
+PERMIT_FACTS = (("fit", "bool"), ("issued", "s"), ("ttl", "s"), ("because", "text"))
+"""Of a permit that this site gives: when it was issued in seconds UTC, how long it holds, why it is not fit."""
+
+
+def permit_facts(permit: Permit, state: PermitState) -> tuple[Value, ...]:
+    """The facts of one permit, in the order of ``PERMIT_FACTS``."""
+    because = sentence(state.cause) if state.cause is not None else ""
+    return (state.fit is True, round(state.issued_utc, 3), permit.ttl, because)
 
 
 def fact_names(dispenser: BatchDispenser | ContinuousDispenser) -> list[str]:

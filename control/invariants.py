@@ -126,9 +126,9 @@ def _unread_stops_within_its_limit(step: Step, before: Witness, after: Witness) 
             if not isinstance(guard, FastGuard) or since is None or _bypassed(step, guard.name):
                 continue
             marked = step.reading(guard.signal).reason in _MARKS
-            limit = guard.stop_delay + (guard.mark_cap if marked else 0.0)
-            if step.now.mono - since > limit and step.opened(unit):
-                yield f"{guard.name} has had no good reading for more than {limit:g} s and water flows"
+            limit = guard.stop_delay + (guard.mark_cap.period if marked else 0.0)
+            if step.now.mono - since > limit and step.after.guards[g].verdict < Verdict.UNKNOWN:
+                yield f"{guard.name} has had no good reading for more than {limit:g} s and is not unknown"
 
 
 def _expired_result_stops(step: Step, before: Witness, after: Witness) -> Iterator[str]:
@@ -385,7 +385,7 @@ def _never_open_and_close(step: Step, before: Witness, after: Witness) -> Iterat
 
 def _trip_is_recorded(step: Step, before: Witness, after: Witness) -> Iterator[str]:
     for i, unit in _units(step):
-        latched = step.after.trips[i].latched and step.after.trips[i] is not step.before.trips[i]
+        latched = step.after.trips[i].latched and not step.before.trips[i].latched
         if latched and not any(e.subject == unit.tag for e in step.events(Kind.EVENT, "trip")):
             yield f"{unit.tag} tripped and no event says so"
 
@@ -438,7 +438,7 @@ INVARIANTS: Final[tuple[Invariant, ...]] = (
     Invariant("result-beyond-trips", "One new analyzer result beyond the limit trips.", _result_beyond_trips),
     Invariant(
         "unread-stops-within-its-limit",
-        "A critical signal that is bad or stale stops the water within its limit; a mark has a cap.",
+        "A critical signal that is bad or stale makes its water unknown within its limit; a mark has a cap.",
         _unread_stops_within_its_limit,
     ),
     Invariant(

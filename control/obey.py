@@ -16,12 +16,12 @@ from control.command import Answer, Command, Op
 from control.continuous import ContinuousDispenser, ContinuousState
 from control.event import Event, Kind
 from control.fill import BatchState
-from control.guard import reset
+from control.guard import PermitGuard, reset
 from control.loop import Loop
 from control.loop_command import begin_tune, choose_mode, choose_output, choose_setpoint
 from control.loop_state import LoopState
 from control.meter_replacement import meter_replaced
-from control.protect import not_resettable, permit_anew, tripping_cause
+from control.protect import not_resettable, permit_anew, trip
 from control.pump_service import put_back, rotate, take_out
 from control.quota import Span
 from control.sequence import batch_inputs
@@ -142,8 +142,8 @@ def _reset(work: Work, command: Command) -> Cause | None:
         return _alarms(work, command)
     if index is None:
         return Cause(Code.NO_SUCH_DISPENSER, command.target)
-    unit, trip = work.program.dispensers[index], work.trips[index]
-    if trip.cause is None:
+    unit, tripped = work.program.dispensers[index], work.trips[index]
+    if tripped.cause is None:
         return Cause(Code.NOT_TRIPPED, unit.tag)
     if unit.reset == "local" and not command.local:
         return Cause(Code.RESET_ONLY_LOCAL, unit.tag)
@@ -155,7 +155,12 @@ def _reset(work: Work, command: Command) -> Cause | None:
     work.found = replace(work.found, guards=guards)
     work.trips[index] = TripState()
     permit_anew(work, index)
-    body = {"by": command.source, "first_out": to_json(root(trip.cause)), "tripped_utc": trip.since_utc}
+    body = {
+        "by": command.source,
+        "first_out": to_json(root(tripped.cause)),
+        "also": [to_json(cause) for cause in tripped.later],
+        "tripped_utc": tripped.since_utc,
+    }
     work.events.append(Event(Kind.EVENT, "reset", unit.tag, body))
     return None
 
@@ -225,8 +230,8 @@ def _sign_off(work: Work, command: Command) -> Cause | None:
 def _permit_all_anew(work: Work) -> None:
     """What a function forbids is asked again, now that it was taken out or put back."""
     work.found = replace(work.found, bypassed=bypass.names(work.bypasses))
-    for index, unit in enumerate(work.program.dispensers):
-        work.latch(index, tripping_cause(work.program, unit, work.found))
+    for index in range(len(work.program.dispensers)):
+        trip(work, index)
         permit_anew(work, index)
 
 
@@ -265,6 +270,26 @@ def _alarms(work: Work, command: Command) -> Cause | None:
     return refusal
 
 
+def _permit(work: Work, command: Command) -> Cause | None:
+    """A quality permit of the plant upstream, or that it is withdrawn: then the trip holds in this scan."""
+    g = work.program.guard_index.get(command.target)
+    guard = work.program.guards[g] if g is not None else None
+    if g is None or not isinstance(guard, PermitGuard):
+        return Cause(Code.NO_SUCH_PERMIT, command.target)
+    state = work.found.guards[g]
+    refusal = guard.refusal(state, command, work.now)
+    if refusal is not None:
+        return refusal
+    after = guard.accept(state, command, work.now)
+    guards = tuple(after if i == g else other for i, other in enumerate(work.found.guards))
+    work.found = replace(work.found, guards=guards)
+    for index, unit in enumerate(work.program.dispensers):
+        if g in unit.guards:
+            trip(work, index)
+            permit_anew(work, index)
+    return None
+
+
 def _wrong_mode(work: Work, index: int, command: Command) -> Cause:
     unit = work.program.dispensers[index]
     mode = "batch" if isinstance(unit.dispenser, BatchDispenser) else "continuous"
@@ -298,5 +323,6 @@ _OBEY: Final[dict[Op, Callable[[Work, Command], Cause | None]]] = {
     Op.ROTATE: rotate,
     Op.PROOF_TEST: _proof_test,
     Op.SIGN_OFF: _sign_off,
+    Op.PERMIT: _permit,
 }
 """What obeys each command: it returns why it refuses, or ``None`` when it has done what was asked."""

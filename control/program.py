@@ -12,6 +12,8 @@ from control.annunciator import Alarms
 from control.arbitration import Demand
 from control.batch import BatchDispenser
 from control.bypass import BypassRule
+from control.compliance import Compliance
+from control.concession import Concession
 from control.continuous import ContinuousDispenser
 from control.device import Device
 from control.guard import Guard
@@ -20,6 +22,7 @@ from control.level import SupplyLevel
 from control.loop import Loop
 from control.measurement import Conditioned
 from control.override import OverrideRules
+from control.permit import Permit
 from control.pump import Pump
 from control.pump_group import PumpGroup
 from control.site_alarm import AlarmCondition
@@ -102,5 +105,8 @@ class Program:
     guard_index: dict[str, int]
     close_places: dict[int, int]
     proof_intervals: tuple[float | None, ...]
+    concessions: tuple[Concession, ...]
+    compliance: Compliance
+    permits: tuple[Permit, ...]
     alarms: Alarms = field(default_factory=Alarms)
     alarm_conditions: tuple[AlarmCondition, ...] = ()

@@ -19,7 +19,7 @@ from control.cause import Cause, amount, to_json
 from control.code import Code
 from control.command import Command
 from control.event import Event, Kind
-from control.guard import BatchGuard, FastGuard, Guard, GuardState, Verdict
+from control.guard import FastGuard, Guard, GuardState, PermitGuard, Verdict
 from control.instant import Instant
 from control.valve import TRAVEL_MARGIN, Position
 
@@ -77,7 +77,9 @@ NEVER_TESTED: Final = ProofState()
 
 
 def reading_beyond(guard: Guard) -> float | None:
-    """What is put before a guard: clearly beyond its limit; ``None`` for one without any."""
+    """What is put before a guard: clearly beyond its limit, or a permit that is withdrawn; ``None`` where it cannot."""
+    if isinstance(guard, PermitGuard):
+        return guard.fit_value - 1.0 if guard.signal is not None else None
     instant_high = guard.instant_high if isinstance(guard, FastGuard) else None
     instant_low = guard.instant_low if isinstance(guard, FastGuard) else None
     high, low = instant_high or guard.high, instant_low if instant_low is not None else guard.low
@@ -90,8 +92,8 @@ def reading_beyond(guard: Guard) -> float | None:
 
 def limit_s(guard: Guard, travel: float) -> float:
     """Within how many seconds the valve must be proved closed."""
-    at_once = isinstance(guard, BatchGuard) or guard.instant_high is not None
-    delay = 0.0 if at_once else guard.stop_delay if isinstance(guard, FastGuard) else 0.0
+    waits = isinstance(guard, FastGuard) and guard.instant_high is None
+    delay = guard.stop_delay if isinstance(guard, FastGuard) and waits else 0.0
     return delay + travel * TRAVEL_MARGIN + MARGIN_S
 
 
@@ -123,6 +125,7 @@ def step(state: ProofState, guard: Guard, image: tuple[Sample, ...], now: Instan
     """Puts the test reading before the guard's shadow; the cause to trip by, once it says so."""
     running = state.running
     assert running is not None
+    assert guard.signal is not None
     put = list(image)
     put[guard.signal] = Sample(running.reading, Quality.GOOD, Reason.OK, now.mono, running.began_utc)
     shadow = guard.step(running.shadow, tuple(put), now)

@@ -10,11 +10,13 @@ from control import bypass, output, proof_test
 from control.arbitration import Demand
 from control.cause import Cause
 from control.code import Code
+from control.event import Event, Kind
 from control.expression import Situation
 from control.findings import Findings, Permission
-from control.guard import GuardState, Verdict, reset
+from control.guard import GuardState, PermitGuard, Verdict, reset
 from control.instant import Instant
 from control.level import LevelState
+from control.mark import marked_in_window_s
 from control.program import DispenserUnit, Program
 from control.pump import FAILURES
 from control.state import ScanState
@@ -39,8 +41,9 @@ TRIPPING_FAULTS = FAILURES | frozenset(
 
 def protect(work: Work) -> None:
     """Latches what trips now, and says of every dispenser what it may do."""
+    marks(work)
     for index, unit in enumerate(work.program.dispensers):
-        work.latch(index, tripping_cause(work.program, unit, work.found))
+        trip(work, index)
         work.permissions.append(permission(work.program, unit, work.found.levels[index], work.trips[index], work.found))
     if work.proof.running is not None:
         _prove(work)
@@ -138,15 +141,51 @@ def faults(unit: DispenserUnit, found: Findings) -> list[Cause]:
     return [fault for fault in present if fault is not None]
 
 
-def tripping_cause(program: Program, unit: DispenserUnit, found: Findings) -> Cause | None:
-    """What latches a trip now: a breach first, then an interlock, then a fault of equipment."""
+def trip(work: Work, index: int) -> None:
+    """Latches what trips a dispenser now: breaches first, then interlocks, then faults of equipment."""
+    unit, found = work.program.dispensers[index], work.found
     for g in unit.guards:
-        if found.guards[g].verdict is Verdict.BREACH and program.guards[g].name not in found.bypassed:
-            return found.guards[g].cause
+        guard = found.guards[g]
+        if guard.verdict is Verdict.BREACH and work.program.guards[g].name not in found.bypassed:
+            work.latch(
+                index,
+                guard.cause,
+                guard=work.program.guards[g].name,
+                last_good_utc=guard.good_utc,
+                first_bad_utc=guard.bad_utc,
+            )
     for i in unit.tripped_by:
         if found.interlocks[i].trips:
-            return found.interlocks[i].acts
-    return next((fault for fault in faults(unit, found) if fault.code in TRIPPING_FAULTS), None)
+            work.latch(index, found.interlocks[i].acts)
+    for fault in faults(unit, found):
+        if fault.code in TRIPPING_FAULTS:
+            work.latch(index, fault)
+
+
+def marks(work: Work) -> None:
+    """Records when an instrument is marked for maintenance or calibration, when that ends, and how long it took."""
+    for guard, before, after in zip(work.program.guards, work.before.guards, work.found.guards, strict=True):
+        old, new = before.mark, after.mark
+        if new is old or isinstance(guard, PermitGuard):
+            continue
+        if old.begun_at is not None and new.begun_at != old.begun_at:
+            body = {
+                "mark": str(old.reason),
+                "signal": guard.signal_name,
+                "lasted_s": round(work.now.mono - old.begun_at, 1),
+                "in_24_h_s": round(marked_in_window_s(new, work.now), 1),
+            }
+            work.events.append(Event(Kind.EVENT, "mark-ended", guard.name, body))
+        if new.begun_at is not None and new.begun_at != old.begun_at:
+            body = {
+                "mark": str(new.reason),
+                "signal": guard.signal_name,
+                "by": f"instrument:{guard.signal_name.partition('.')[0]}",
+                "in_24_h_s": round(marked_in_window_s(new, work.now), 1),
+                "at_most_s": guard.mark_cap.period,
+                "at_most_in_24_h_s": guard.mark_cap.day,
+            }
+            work.events.append(Event(Kind.EVENT, "mark-began", guard.name, body))
 
 
 def permission(

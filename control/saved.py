@@ -8,12 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from config.errors import StoreError
-from control import annunciator, bypass, continuous, fill, guard, loop, override, proof_test, pump, strokes
+from control import annunciator, bypass, compliance, continuous, fill, guard, loop, override, proof_test, pump, strokes
 from control.cause import Cause, from_json, to_json
 from control.code import Code
 from control.continuous import ContinuousState
 from control.fill import BatchState
-from control.guard import BatchGuard
 from control.instant import Instant
 from control.program import Program
 from control.state import DispenserState, ScanState, initial_state
@@ -40,7 +39,11 @@ def to_saved(program: Program, state: ScanState, now: Instant) -> dict[str, Any]
             for block, guard_state in zip(program.guards, state.guards, strict=True)
         },
         "trips": {
-            unit.tag: {"cause": to_json(trip.cause), "since_utc": trip.since_utc}
+            unit.tag: {
+                "cause": to_json(trip.cause),
+                "since_utc": trip.since_utc,
+                "later": [to_json(cause) for cause in trip.later],
+            }
             for unit, trip in zip(program.dispensers, state.trips, strict=True)
             if trip.cause is not None
         },
@@ -60,6 +63,7 @@ def to_saved(program: Program, state: ScanState, now: Instant) -> dict[str, Any]
         },
         "alarms": annunciator.to_saved(state.alarms, now),
         "proof": proof_test.to_saved(state.proof),
+        "compliance": compliance.to_saved(program.compliance, state.compliance),
     }
 
 
@@ -72,12 +76,9 @@ def restored(program: Program, saved: dict[str, Any], now: Instant) -> ScanState
     try:
         if saved.get("version") != VERSION:
             raise StoreError(f"saved state of version {saved.get('version')}; this program reads version {VERSION}")
-        guards = tuple(
-            guard.from_saved(block.initial(), saved["guards"].get(block.name), isinstance(block, BatchGuard), now)
-            for block in program.guards
-        )
+        guards = tuple(guard.from_saved(block, saved["guards"].get(block.name), now) for block in program.guards)
         trips = tuple(
-            TripState(from_json(trip["cause"]), trip["since_utc"])
+            TripState(from_json(trip["cause"]), trip["since_utc"], tuple(from_json(cause) for cause in trip["later"]))
             if (trip := saved["trips"].get(unit.tag)) is not None
             else TripState()
             for unit in program.dispensers
@@ -98,6 +99,7 @@ def restored(program: Program, saved: dict[str, Any], now: Instant) -> ScanState
         state = _with_equipment(program, state, saved, now)
         alarms = annunciator.from_saved(program.alarms, saved["alarms"], now)
         proof = proof_test.from_saved(saved["proof"]) if "proof" in saved else state.proof
+        evaluated = compliance.from_saved(program.compliance, saved.get("compliance", {}))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"the saved state cannot be read: {error!r}") from error
     return replace(
@@ -110,6 +112,7 @@ def restored(program: Program, saved: dict[str, Any], now: Instant) -> ScanState
         bypasses=bypasses,
         alarms=alarms,
         proof=proof,
+        compliance=evaluated,
     )
 
 

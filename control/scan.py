@@ -55,7 +55,8 @@ def scan(
     regulate(work)  # 4 regulate
     arbitrate(work)  # 5 arbitrate
     annunciate(work)
-    return ScanResult(_after(work), image, tuple(work.events), answers)
+    after = look_on(work, _after(work))
+    return ScanResult(after, image, tuple(work.events), answers)
 
 
 def expired(state: ScanState, now: Instant) -> tuple[ScanState, tuple[Event, ...]]:
@@ -65,6 +66,18 @@ def expired(state: ScanState, now: Instant) -> tuple[ScanState, tuple[Event, ...
     if overrides is state.overrides and bypasses is state.bypasses:
         return state, ()
     return replace(state, overrides=overrides, bypasses=bypasses), (*released, *restored)
+
+
+def look_on(work: Work, after: ScanState) -> ScanState:
+    """Compliance, and the permits that are given: they rest on this scan and change nothing in it."""
+    program, guards, now = work.program, after.guards, work.now
+    compliance, events = program.compliance.step(after.compliance, work.image, guards, now)
+    work.events += events
+    if not program.permits:
+        return after if compliance is after.compliance else replace(after, compliance=compliance)
+    issued = [permit.step(s, guards, now) for permit, s in zip(program.permits, after.permits, strict=True)]
+    work.events += [event for _, event in issued if event is not None]
+    return replace(after, compliance=compliance, permits=tuple(state for state, _ in issued))
 
 
 def _after(work: Work) -> ScanState:
@@ -100,5 +113,7 @@ def _after(work: Work) -> ScanState:
         bypasses=work.bypasses,
         proof=work.proof,
         outputs=outputs,
+        compliance=work.before.compliance,
+        permits=work.before.permits,
         scanned_at=now.mono,
     )

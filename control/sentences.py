@@ -249,6 +249,38 @@ SENTENCES: Final[dict[Code, tuple[str, str]]] = {
         "{s} has been marked {0} for longer than {1}",
         "{s} 处于“{0}”标记状态已超过 {1}",
     ),
+    Code.MARK_DAY_USED: (
+        "{s} is marked {0}, and has been marked for {1} in all within 24 hours, the most that is allowed",
+        "{s} 处于“{0}”标记状态，24 小时内标记累计已达上限 {1}",
+    ),
+    Code.ABOVE_WARN: (
+        "{s} was above its warning threshold {0} for {1}",
+        "{s} 高于预警阈值 {0} 已持续 {1}",
+    ),
+    Code.BELOW_WARN: (
+        "{s} was below its warning threshold {0} for {1}",
+        "{s} 低于预警阈值 {0} 已持续 {1}",
+    ),
+    Code.RESULT_ABOVE_WARN: (
+        "{s}: an analyzer result is above the warning threshold {0}",
+        "{s}：分析仪结果高于预警阈值 {0}",
+    ),
+    Code.RESULT_BELOW_WARN: (
+        "{s}: an analyzer result is below the warning threshold {0}",
+        "{s}：分析仪结果低于预警阈值 {0}",
+    ),
+    Code.BREACH_AHEAD: (
+        "{s} will pass its limit {0} in {1} if it goes on as it does (now {2}, {3})",
+        "{s} 按目前趋势将在 {1} 后超过限值 {0}（当前 {2}，{3}）",
+    ),
+    Code.RESULT_AHEAD: (
+        "{s}: a result is dated {0} ahead of this clock and is not believed",
+        "{s}：分析结果的时间比本机时钟超前 {0}，不予采信",
+    ),
+    Code.HELD: (
+        "{s}: the trip must last {1}; {0} more",
+        "{s}：停水须至少保持 {1}，还需 {0}",
+    ),
     Code.RESULT_AGING: (
         "{s}: the newest analyzer result is {0} old, later than expected",
         "{s}：最新分析结果已有 {0}，晚于预期",
@@ -301,6 +333,75 @@ SENTENCES: Final[dict[Code, tuple[str, str]]] = {
     Code.START_UNKNOWN: (
         "{s} cannot be judged, so it permits no start: {0}",
         "启动条件 {s} 无法判断，不允许启动：{1}",
+    ),
+    Code.LIMIT_RELAXED: (
+        "{s}: the limit {0} is relaxed to {1} by {2}, approved by {3}: {4}",
+        "{s}：限值 {0} 依 {2} 放宽至 {1}，批准人 {3}：{4}",
+    ),
+    Code.WARN_ONLY: (
+        "{s}: the site file lets water flow on results of any age, with a warning (warn-only)",
+        "{s}：站点文件允许数据过期时仅预警、不停水（warn-only）",
+    ),
+    # quality permits
+    Code.NO_PERMIT: (
+        "{s}: the plant has given no quality permit yet",
+        "{s}：水厂尚未签发水质许可",
+    ),
+    Code.PERMIT_UNFIT: (
+        "{s}: the plant says that its water is not fit",
+        "{s}：水厂通知水质不合格",
+    ),
+    Code.PERMIT_READ: (
+        "the permit was read from {s}",
+        "许可读自 {s}",
+    ),
+    Code.PERMIT_GIVEN: (
+        "the permit was given by {0}: {1}",
+        "许可由 {0} 给出：{1}",
+    ),
+    Code.PERMIT_AGING: (
+        "{s}: the newest permit is {0} old, later than expected",
+        "{s}：最新许可已有 {0}，晚于预期",
+    ),
+    Code.PERMIT_STALE: (
+        "{s}: the newest permit is {0} old, too old to start on",
+        "{s}：最新许可已有 {0}，过旧，不允许开始",
+    ),
+    Code.PERMIT_EXPIRED: (
+        "{s}: the newest permit is {0} old and has expired",
+        "{s}：最新许可已有 {0}，已失效",
+    ),
+    Code.PERMIT_AHEAD: (
+        "{s}: a permit is dated {0} ahead of this clock and is not believed",
+        "{s}：许可的签发时间比本机时钟超前 {0}，不予采信",
+    ),
+    Code.PERMIT_NOT_NEWER: (
+        "{s}: the permit in hand is newer or the same (by {0})",
+        "{s}：现有许可不早于此许可（相差 {0}）",
+    ),
+    Code.PERMIT_NOT_FROM: (
+        "{s} does not take a permit that says fit from {0}",
+        "{s} 不接受 {0} 给出的合格许可",
+    ),
+    Code.PERMIT_UNREADABLE: (
+        "{s}: a permit says fit or unfit",
+        "{s}：许可须为合格或不合格",
+    ),
+    Code.PERMIT_SUBSTITUTED: (
+        "{s}: the newest permit was given by hand, which ends no trip; one of the plant is needed",
+        "{s}：最新许可为人工给出，不能用于解除停水；需要水厂的许可",
+    ),
+    Code.PERMITS_NEEDED: (
+        "{s}: {0} more fit permit(s) of the plant are needed",
+        "{s}：还需要水厂签发 {0} 份合格许可",
+    ),
+    Code.FLUSHING: (
+        "{s}: the pipe still holds water from before the permit; {0} to go",
+        "{s}：管道内仍有许可之前的水，还需 {0}",
+    ),
+    Code.NO_SUCH_PERMIT: (
+        "there is no permit guard '{s}'",
+        "没有名为“{s}”的许可保护",
     ),
     # levels
     Code.LEVEL_LOW: (

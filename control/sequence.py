@@ -1,13 +1,13 @@
 """Phases 3 and 4, sequence and regulate: what every dispenser wants, under what protect allows."""
 
-from config.sample import hj212_flag
+from config.sample import NOT_YET_READ, hj212_flag
 from control.allocate import granted
 from control.batch import BatchDispenser, BatchInputs
 from control.continuous import ContinuousDispenser, ContinuousInputs, ContinuousState
 from control.continuous import Phase as ContinuousPhase
 from control.fill import BatchState
 from control.fill_quality import QualityReading
-from control.guard import FastGuard
+from control.guard import FastGuard, PermitGuard
 from control.program import DispenserUnit
 from control.protect import permit_anew
 from control.pumping import pump_waits
@@ -58,7 +58,7 @@ def _by_hand(work: Work, unit: DispenserUnit) -> tuple[str, ...]:
     program = work.program
     places = [unit.valve, *([unit.slow_valve] if unit.slow_valve is not None else [])]
     own = {program.valves[place].tag for place in places} | {program.guards[g].name for g in unit.guards}
-    own |= {program.signal_names[program.guards[g].signal] for g in unit.guards}
+    own |= {program.guards[g].signal_name for g in unit.guards}
     own |= {unit.dispenser.flow_name, unit.dispenser.meter.total_name}
     if unit.pump is not None:
         own.add(program.pumps[unit.pump].tag)
@@ -82,9 +82,12 @@ def position(work: Work, unit: DispenserUnit) -> Position:
 
 def _quality(work: Work, g: int) -> QualityReading:
     guard, state = work.program.guards[g], work.found.guards[g]
-    sample = work.image[guard.signal]
+    sample = work.image[guard.signal] if guard.signal is not None else NOT_YET_READ
     value, seen_at = state.result_value, state.result_at
+    flag = hj212_flag(sample.reason)
     if isinstance(guard, FastGuard):
         value, seen_at = sample.number, sample.received
+    elif isinstance(guard, PermitGuard):
+        flag = "S" if state.local else "N"
     age_s = work.now.mono - seen_at if value is not None and seen_at is not None else None
-    return QualityReading(value, hj212_flag(sample.reason), int(state.verdict), state.verdict.name.lower(), age_s)
+    return QualityReading(value, flag, int(state.verdict), state.verdict.name.lower(), age_s)

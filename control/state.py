@@ -9,6 +9,7 @@ from control.annunciator import Annunciator
 from control.arbitration import Demand
 from control.batch import BatchDispenser
 from control.bypass import NO_BYPASS, BypassState
+from control.compliance import ComplianceState
 from control.continuous import ContinuousState
 from control.device import DeviceState
 from control.expression import Memory
@@ -21,6 +22,7 @@ from control.loop_state import LoopState
 from control.measurement import UNREAD, ConditionedState
 from control.output import OutputState
 from control.override import Override
+from control.permit import PermitState
 from control.program import Program
 from control.proof_test import NEVER_TESTED, ProofState
 from control.pump import PumpState
@@ -56,6 +58,8 @@ class ScanState:
     bypasses: BypassState
     proof: ProofState
     outputs: tuple[Demand, ...]
+    compliance: ComplianceState
+    permits: tuple[PermitState, ...]
     scanned_at: float | None = None
 
 
@@ -102,4 +106,6 @@ def initial_state(program: Program) -> ScanState:
         bypasses=NO_BYPASS,
         proof=NEVER_TESTED,
         outputs=program.safe,
+        compliance=program.compliance.initial(),
+        permits=tuple(PermitState() for _ in program.permits),
     )

@@ -7,6 +7,7 @@ from config.sample import Sample, Value
 from control.allocate import granted
 from control.cause import Cause, amount, chain, reason_text, sentence
 from control.fill import BatchState
+from control.guard import warnings
 from control.instant import Instant
 from control.program import Program
 from control.protect import permission
@@ -15,11 +16,12 @@ from control.state import ScanState, findings
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``state``: what it is now, in words; ``causes``: the chain, outermost first."""
+    """``state``: what it is now, in words; ``causes``: the chain, outermost first; ``beside``: what else to know."""
 
     subject: str
     state: str
     causes: tuple[Cause, ...]
+    beside: tuple[Cause, ...] = ()
 
 
 def why(
@@ -55,15 +57,20 @@ def _dispenser(program: Program, state: ScanState, index: int) -> Answer:
     unit, dispenser = program.dispensers[index], state.dispensers[index]
     may = permission(program, unit, state.levels[index], state.trips[index], findings(state))
     text = str(dispenser.phase).replace("-", " ")
+    beside = (
+        *state.trips[index].later,
+        *(cause for g in unit.guards for cause in warnings(state.guards[g])),
+        *(concession.cause for concession in program.concessions if concession.dispenser == unit.tag),
+    )
     if may.run is not None:
-        return Answer(unit.tag, f"{text}; may not run", tuple(chain(may.run)))
+        return Answer(unit.tag, f"{text}; may not run", tuple(chain(may.run)), beside)
     share = granted(program, state.allocation, index)
     start = may.start or (share.why if share is not None and isinstance(dispenser, BatchState) else None)
     if start is not None:
-        return Answer(unit.tag, f"{text}; may not start", tuple(chain(start)))
+        return Answer(unit.tag, f"{text}; may not start", tuple(chain(start)), beside)
     demand = next(d for d in state.outputs if d.tag == program.valves[unit.valve].tag)
     ready = isinstance(dispenser, BatchState) and dispenser.order is None
-    return Answer(unit.tag, f"{text}; ready" if ready else text, tuple(chain(demand.cause)))
+    return Answer(unit.tag, f"{text}; ready" if ready else text, tuple(chain(demand.cause)), beside)
 
 
 def _loop(program: Program, state: ScanState, image: tuple[Sample, ...], index: int) -> Answer:
@@ -102,13 +109,18 @@ def _reading(value: Value, unit: str, digits: int) -> str:
 
 def to_json(answer: Answer) -> dict[str, Any]:
     """The answer as JSON: each cause with its sentence and, where it rests on a reading, that reading."""
-    causes = [
-        {
-            "code": str(cause.code),
-            "subject": cause.subject,
-            "text": sentence(cause),
-            "seen": cause.seen._asdict() if cause.seen is not None else None,
-        }
-        for cause in answer.causes
-    ]
-    return {"subject": answer.subject, "state": answer.state, "causes": causes}
+    return {
+        "subject": answer.subject,
+        "state": answer.state,
+        "causes": [_told(cause) for cause in answer.causes],
+        "beside": [_told(cause) for cause in answer.beside],
+    }
+
+
+def _told(cause: Cause) -> dict[str, Any]:
+    return {
+        "code": str(cause.code),
+        "subject": cause.subject,
+        "text": sentence(cause),
+        "seen": cause.seen._asdict() if cause.seen is not None else None,
+    }

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 
-from config.sample import Quality, Reason, Sample
+from config.sample import NOT_YET_READ, Quality, Reason, Sample
 from control.command import Command, Op
 from control.event import Event, Kind
-from control.guard import BatchGuard, Guard
+from control.guard import BatchGuard, Guard, PermitGuard
 from control.instant import Instant
 from control.program import DispenserUnit, Program
 from control.scan import ScanResult
@@ -37,8 +37,10 @@ class Step:
         """True when such a command was accepted in this scan."""
         return any(a.accepted and a.command.op is op and a.command.target == target for a in self.result.answers)
 
-    def reading(self, index: int) -> Sample:
-        """A raw reading, or the same as stale when it was not renewed in time."""
+    def reading(self, index: int | None) -> Sample:
+        """A raw reading, or the same as stale when it was not renewed in time; of no signal there is none."""
+        if index is None:
+            return NOT_YET_READ
         sample = self.image[index]
         fresh = self.now.mono - sample.received <= self.program.stale_after[index]
         return sample if fresh or sample.quality is Quality.BAD else sample.degraded(Reason.STALE)
@@ -110,7 +112,7 @@ def looked_on(seen: Witness, step: Step) -> Witness:
             for guard, number, since in zip(guards, numbers, seen.beyond_since, strict=True)
         ),
         unclear_at=tuple(
-            at if number is not None and not is_beyond(guard, number, guard.hysteresis) else now
+            at if number is not None and not is_beyond(guard, number, _hysteresis(guard)) else now
             for guard, number, at in zip(guards, numbers, seen.unclear_at, strict=True)
         ),
         result_time=tuple(time for time, _ in results),
@@ -124,6 +126,11 @@ def _result(time: float | None, at: float | None, sample: Sample, now: float) ->
     if number_in(sample) is None or sample.source_time is None or (time is not None and sample.source_time <= time):
         return time, at
     return sample.source_time, now
+
+
+def _hysteresis(guard: Guard) -> float:
+    """By how much of its limit a guard clears, in percent; a permit has no limit."""
+    return 0.0 if isinstance(guard, PermitGuard) else guard.hysteresis
 
 
 def number_in(sample: Sample) -> float | None:

@@ -21,7 +21,7 @@ from control.program import Program
 from control.proof_test import ProofState
 from control.pump_group import GroupState
 from control.state import DispenserState, ScanState
-from control.trip import TripState, latch
+from control.trip import TripState, also, latch
 
 Result = BatchResult | ContinuousResult
 
@@ -64,14 +64,22 @@ class Work:
         gap = self.now.mono - last if last is not None else -1.0
         return gap if 0.0 <= gap <= self.program.longest_step_s else None
 
-    def latch(self, index: int, reason: Cause | None) -> bool:
-        """Latches the trip of a dispenser, if there is a reason and it is not latched yet; true when it was."""
-        if reason is None or self.trips[index].latched:
+    def latch(self, index: int, reason: Cause | None, **known: float | str | None) -> bool:
+        """Latches the trip of a dispenser, if there is a reason and it is not latched yet; true when it was.
+
+        A further reason while it is latched is listed. ``known`` goes into the record of it.
+        """
+        if reason is None:
             return False
-        tag = self.program.dispensers[index].tag
-        trip = self.trips[index] = latch(self.trips[index], tag, reason, self.now)
+        before, tag = self.trips[index], self.program.dispensers[index].tag
+        if before.latched:
+            trip = self.trips[index] = also(before, reason)
+            if trip is not before:
+                self.events.append(Event(Kind.EVENT, "trip-also", tag, {"cause": to_json(reason), **known}))
+            return False
+        trip = self.trips[index] = latch(before, tag, reason, self.now)
         assert trip.cause is not None
-        self.events.append(Event(Kind.EVENT, "trip", tag, {"cause": to_json(trip.cause)}))
+        self.events.append(Event(Kind.EVENT, "trip", tag, {"cause": to_json(trip.cause), **known}))
         return True
 
     def alarm(self, owner: str, cause: Cause, name: str | None = None) -> None:

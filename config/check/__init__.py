@@ -13,6 +13,7 @@ from config.check.links import check_links
 from config.check.loops import check_loops
 from config.check.measurements import check_measurements
 from config.check.pumps import check_pump_groups, check_pumps
+from config.check.quality import check_compliance, check_permits
 from config.check.references import Finding, Profiles, References
 from config.check.uplink import check_uplink
 from config.site import Site
@@ -39,6 +40,8 @@ def _findings(known: References) -> Iterator[Finding]:
     yield from check_interlocks(known)
     yield from check_alarms(known)
     yield from check_allocation(known)
+    yield from check_permits(known)
+    yield from check_compliance(known)
     yield from check_uplink(known)
 
 

@@ -64,6 +64,10 @@ class References:
             name = measurement.signal
         return getattr(self.definition(name), "time_from", None) is not None
 
+    def has_source_time(self, name: str) -> bool:
+        """True when the readings of a signal carry a time of their own: every OPC UA value does."""
+        return isinstance(self.definition(name), OpcUaSignal) or self.has_result_time(name)
+
     def there_is(self, path: Where, name: str) -> Iterator[Finding]:
         """A reference to a signal of any kind."""
         device, _, field = name.partition(".")

@@ -16,6 +16,8 @@ from control.compiler.loops import compile_loops
 from control.compiler.measurements import compile_conditioned
 from control.compiler.overrides import compile_bypasses, compile_overrides
 from control.compiler.pumps import compile_pump_groups, compile_pumps
+from control.compiler.quality import compile_compliance, compile_permits
+from control.concession import concessions
 from control.guard import Guard
 from control.program import DispenserUnit, Program
 
@@ -73,6 +75,9 @@ def compile_site(loaded: LoadedSite) -> Program:
         interlocks=interlocks,
         permissives=permissives,
         close_places=close_places(valves, safe),
+        concessions=concessions(loaded),
+        compliance=compile_compliance(loaded, guards, zone),
+        permits=compile_permits(loaded, guards),
     )
     alarms = compile_alarms(loaded, program)
     return replace(program, alarms=alarms, alarm_conditions=compile_alarm_conditions(loaded, alarms, names))

@@ -130,7 +130,7 @@ def _owners(program: Program) -> Iterator[tuple[str, str, Declared]]:
         }
         yield unit.tag, unit.tag, {**DISPENSER, **raised}
         for g in unit.guards:
-            yield program.guards[g].name, unit.tag, {**GUARD, **BYPASS}
+            yield program.guards[g].name, unit.tag, {**GUARD[program.guards[g].kind], **BYPASS}
     for valve in program.valves:
         yield valve.tag, "", VALVE
     for pump in program.pumps:

@@ -19,6 +19,7 @@ from edge.cli.alarms import ack, alarms, in_service, out_of_service, shelve, uns
 from edge.cli.allocation import allocation
 from edge.cli.ask import ask, quantity
 from edge.cli.blackbox import blackbox_app
+from edge.cli.compliance import compliance
 from edge.cli.decode import decode
 from edge.cli.diagrams import diagrams
 from edge.cli.equipment import equipment, pump
@@ -29,6 +30,7 @@ from edge.cli.meter_replaced import meter_replaced
 from edge.cli.options import DEFAULT_STATE, Json, State, TakesNegatives
 from edge.cli.orders import orders, pre_act_reset, start
 from edge.cli.override import bypass, end_bypass, force, overrides, release
+from edge.cli.permit import permit
 from edge.cli.printed import print_json, remark, say
 from edge.cli.profile import profile_app
 from edge.cli.prooftest import prooftest
@@ -59,6 +61,8 @@ app.command()(orders)
 app.command()(start)
 app.command("pre-act-reset")(pre_act_reset)
 app.command()(quota)
+app.command()(compliance)
+app.command()(permit)
 app.command(cls=TakesNegatives)(force)
 app.command()(release)
 app.command()(bypass)
@@ -313,12 +317,20 @@ def reset(
 @app.command()
 def receipts(
     limit: Annotated[int, typer.Option(help="how many, newest first")] = 10,
+    since_last_good: Annotated[
+        str,
+        typer.Option(metavar="DISPENSER", help="the fills between the last good reading and its newest trip"),
+    ] = "",
     state: State = DEFAULT_STATE,
     as_json: Json = False,
 ) -> None:
-    """The newest receipts."""
-    from edge.cli.show import show_receipts
+    """The newest receipts, or those of the water that a trip came too late for."""
+    from edge.cli.show import show_receipts, show_since_last_good
 
+    if since_last_good:
+        answer = ask(state, {"op": "receipts", "since_last_good": since_last_good})
+        print_json(answer) if as_json else show_since_last_good(answer)
+        return
     answer = ask(state, {"op": "receipts", "limit": limit})
     print_json(answer) if as_json else show_receipts(answer["receipts"])
 

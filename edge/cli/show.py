@@ -8,11 +8,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from config.check.guards import dispenser_limits
 from config.load import LoadedSite
 from config.signals import wire_place
-from config.units import CANONICAL
 from config.water_hammer import water_hammer
+from control.cause import sentence
+from control.compiler.guards import compile_guards
+from control.concession import concessions
 from edge.cli.alarms import alarms_table
 from edge.cli.link_tables import links_view
 from edge.cli.override import overrides_table
@@ -45,26 +46,23 @@ def site_summary(loaded: LoadedSite) -> dict[str, Any]:
                 "mode": dispenser.mode,
                 "use": dispenser.use,
                 "guards": {
-                    name: {
-                        "signal": guard.signal,
-                        "high": _tighter(guard.high, limit.high, min),
-                        "low": _tighter(guard.low, limit.low, max),
-                        "origin": limit.origin,
-                        "status": limit.status,
+                    guard.parameter: {
+                        "kind": guard.kind,
+                        "signal": guard.signal_name,
+                        "unit": guard.unit,
+                        "high": guard.high,
+                        "low": guard.low,
+                        "origin": guard.limit_origin,
+                        "status": guard.limit_status,
                     }
-                    for name, guard in dispenser.guards.items()
-                    for limit in [dispenser_limits(dispenser)[name]]
+                    for guard in compile_guards(tag, dispenser, loaded)
                 },
             }
             for tag, dispenser in site.dispensers.items()
         },
         "warnings": [*full_buses(loaded), *water_hammer(site)],
+        "concessions": [sentence(concession.cause) for concession in concessions(loaded)],
     }
-
-
-def _tighter(own: Any, standard: float | None, pick: Any) -> float | None:
-    values = [v for v in (own.value if own is not None else None, standard) if v is not None]
-    return pick(values) if values else None
 
 
 def show_site(loaded: LoadedSite) -> None:
@@ -82,7 +80,7 @@ def show_site(loaded: LoadedSite) -> None:
         for heading in ("guard", "signal", "low", "high", "limit from", ""):
             table.add_column(heading)
         for name, guard in dispenser["guards"].items():
-            unit = CANONICAL[_kind_of(loaded, guard["signal"])]
+            unit = guard["unit"]
             style = "" if guard["status"] == "verified" else "yellow"
             table.add_row(
                 name,
@@ -93,6 +91,8 @@ def show_site(loaded: LoadedSite) -> None:
                 Text(guard["status"], style),
             )
         console.print(table)
+    for text in summary["concessions"]:
+        console.print(f"conceded: {text}", style="yellow", soft_wrap=True)
     for warning in summary["warnings"]:
         console.print(f"warning: {warning}", style="yellow", soft_wrap=True)
 
@@ -113,11 +113,6 @@ def full_buses(loaded: LoadedSite) -> list[str]:
             f"{worst.fastest:g} s. Poll it less often (poll:), raise the baudrate, or put devices on another line"
         )
     return warnings
-
-
-def _kind_of(loaded: LoadedSite, signal: str) -> str:
-    symbol = loaded.signals[signal].unit
-    return next(kind for kind, canonical in CANONICAL.items() if canonical == symbol)
 
 
 def show_status(answer: dict[str, Any]) -> None:
@@ -184,7 +179,12 @@ def _dispenser(tag: str, dispenser: dict[str, Any], answer: dict[str, Any]) -> P
         age = f" ({guard['result_age_s']:.0f} s old)" if guard["result_age_s"] is not None else ""
         verdict = Text(guard["verdict"], _VERDICT_STYLE[guard["verdict"]])
         unverified = Text("unverified", "yellow") if guard["limit_status"] != "verified" else Text("")
+        if guard["marked"]:
+            unverified.append(f" in {guard['marked']}", "magenta")
         guards.add_row(guard["parameter"], _amount(guard["value"], guard["unit"]) + age, limits, verdict, unverified)
+    told = [cause["text"] for cause in (*dispenser["tripped_also"], *dispenser["concessions"])]
+    told += [cause["text"] for guard in dispenser["guards"] for cause in guard["warnings"]]
+    line.append("".join(f"\n{text}" for text in told), "yellow")
     border = "red" if dispenser["tripped"] else "green"
     title = Text(f"{tag}  {dispenser['mode']}, {dispenser['use']}")
     return Panel(Group(line, guards), title=title, title_align="left", border_style=border, expand=False)
@@ -241,6 +241,8 @@ def why_view(answer: dict[str, Any]) -> Text:
             if wire is not None:
                 text.append("  " * indent + f"from {_place(wire, seen)}\n", "cyan")
                 _append_inputs(text, answer["wire"], seen["signal"], indent + 1)
+    for cause in answer.get("beside", ()):
+        text.append(f"  beside: {cause['text']}\n", "yellow")
     if not answer["causes"]:
         inputs = {name for wire in answer["wire"].values() for name in wire.get("inputs", [])}
         for signal, wire in answer["wire"].items():
@@ -312,6 +314,19 @@ def show_receipts(receipts: list[dict[str, Any]]) -> None:
         show_receipt(receipt)
     if not receipts:
         console.print("no receipts yet")
+
+
+def show_since_last_good(answer: dict[str, Any]) -> None:
+    """The fills that may have had bad water, under what is known of when it was good and bad."""
+    console.print(f"{answer['guard']}: {answer['cause']['because']['text']}", soft_wrap=True)
+    for what, key in (("last good", "last_good_utc"), ("first bad", "first_bad_utc"), ("tripped", "tripped_utc")):
+        at = answer[key]
+        told = datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S") if at is not None else "not known"
+        console.print(f"  {what}: {told}")
+    for receipt in answer["receipts"]:
+        show_receipt(receipt)
+    if not answer["receipts"]:
+        console.print("no fill gave water between the last good reading and the trip")
 
 
 def show_receipt(receipt: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Requests that are commands: what each must say, and the command that the scan is given."""
 
 import math
+import time
 import uuid
 from typing import Any, Final
 
@@ -51,6 +52,22 @@ def command_from(request: dict[str, Any], source: str, program: Program) -> Comm
                 volume_m3=number(request, "volume_m3"),
                 value=text(request, "span"),
                 reason=text(request, "reason", ""),
+            )
+        case Op.PERMIT:
+            fit = request.get("fit")
+            if not isinstance(fit, bool):
+                raise BadRequest("'fit' must be true or false")
+            if "issued_ms" not in request and not source.startswith("local:"):
+                raise BadRequest("'issued_ms' must be a number: a permit without its time of issue is none")
+            return Command(
+                id=command_id,
+                op=op,
+                target=f"{text(request, 'dispenser')}.{text(request, 'guard', 'permit')}",
+                source=source,
+                value=fit,
+                duration_s=number(request, "ttl_s", 0.0),
+                reason=text(request, "reason", ""),
+                issued_utc=number(request, "issued_ms", time.time() * 1000) / 1000,
             )
         case Op.PRE_ACT_RESET:
             return Command(command_id, op, text(request, "dispenser"), source, reason=text(request, "reason", ""))

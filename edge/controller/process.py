@@ -10,6 +10,7 @@ import structlog
 
 from config.errors import StoreError
 from config.load import LoadedSite
+from control.cause import to_json
 from control.compiler import compile_site
 from control.fill import BatchState, without_order
 from control.instant import Instant
@@ -56,6 +57,9 @@ async def _run(loaded: LoadedSite, state_dir: Path, record: Path | None) -> None
             "site_file": str(loaded.path),
         }
         store.put_entry("event", "controller", started, int(time.time() * 1000))
+        for concession in program.concessions:
+            body = {"name": str(concession.cause.code), "cause": to_json(concession.cause)}
+            store.put_entry("event", concession.dispenser, body, int(time.time() * 1000))
         for path in store.set_aside:
             body = {"name": "store-set-aside", "file": str(path)}
             store.put_entry("event", "store", body, int(time.time() * 1000))

@@ -13,7 +13,7 @@ from config.diagnostics import DEVICE_FIGURES
 from config.load import LoadedSite
 from config.sample import Quality, Sample, Value
 from config.signals import Signal
-from control.facts import fact_units, facts
+from control.facts import PERMIT_FACTS, fact_units, facts, permit_facts
 from control.instant import Instant
 from control.program import Program
 from control.state import ScanState
@@ -50,6 +50,8 @@ def metric_definitions(loaded: LoadedSite, program: Program) -> list[sparkplug.M
     ]
     for unit in program.dispensers:
         metrics += [sparkplug.Metric(unit.tag, name, *_fact_type(kind)) for name, kind in fact_units(unit.dispenser)]
+    for permit in program.permits:
+        metrics += [sparkplug.Metric(permit.name, name, *_fact_type(kind)) for name, kind in PERMIT_FACTS]
     metrics += [sparkplug.Metric("", name, sparkplug.DataType.DOUBLE, symbol) for name, symbol in NODE_METRICS]
     return metrics
 
@@ -109,6 +111,11 @@ class Recorder:
         self._fact_aliases = [
             [(aliases[unit.tag, name], _fact_type(kind)[0]) for name, kind in fact_units(unit.dispenser)]
             for unit in program.dispensers
+        ]
+        self._permits: list[tuple[Value, ...]] = [() for _ in program.permits]
+        self._permit_aliases = [
+            [(aliases[permit.name, name], _fact_type(kind)[0]) for name, kind in PERMIT_FACTS]
+            for permit in program.permits
         ]
         self._node_aliases = [aliases["", name] for name, _ in NODE_METRICS]
 
@@ -178,14 +185,28 @@ class Recorder:
 
     def _note_facts(self, state: ScanState, now: Instant) -> None:
         for i, unit in enumerate(self._program.dispensers):
-            present = facts(state, i)
-            before = self._facts[i]
-            if present == before:
-                continue
-            self._facts[i] = present
-            for n, (alias, datatype) in enumerate(self._fact_aliases[i]):
-                if not before or before[n] != present[n]:
-                    self._add(unit.tag, sparkplug.MetricValue(alias, datatype, present[n], _ms(now.utc), 192))
+            self._note_changed(unit.tag, facts(state, i), self._facts, i, self._fact_aliases[i], now)
+        for i, permit in enumerate(self._program.permits):
+            if state.permits[i].fit is not None:
+                present = permit_facts(permit, state.permits[i])
+                self._note_changed(permit.name, present, self._permits, i, self._permit_aliases[i], now)
+
+    def _note_changed(
+        self,
+        device: str,
+        present: tuple[Value, ...],
+        known: list[tuple[Value, ...]],
+        place: int,
+        aliases: list[tuple[int, sparkplug.DataType]],
+        now: Instant,
+    ) -> None:
+        before = known[place]
+        if present == before:
+            return
+        known[place] = present
+        for n, (alias, datatype) in enumerate(aliases):
+            if not before or before[n] != present[n]:
+                self._add(device, sparkplug.MetricValue(alias, datatype, present[n], _ms(now.utc), 192))
 
     def _note_node(self, timing: Timing, now: Instant) -> None:
         scan, store = timing.figures(), self._store.status()

@@ -16,9 +16,9 @@ from control.batch import BatchDispenser
 from control.bypass import Bypass
 from control.cause import chain, sentence, to_json
 from control.continuous import ContinuousDispenser, ContinuousState
-from control.facts import fact_names, facts
+from control.facts import PERMIT_FACTS, fact_names, facts, permit_facts
 from control.fill import BatchState
-from control.guard import FastGuard
+from control.guard import FastGuard, warnings
 from control.matrix import cause_and_effect
 from control.matrix import to_json as matrix_json
 from control.override import Override
@@ -33,6 +33,7 @@ from edge.arguments import MAX_TEXT, BadRequest, number, text
 from edge.controller import alarms
 from edge.controller.allocation import allocation_report
 from edge.controller.commands import OPS, command_from
+from edge.controller.compliance import compliance_status
 from edge.controller.controller import Controller
 from edge.controller.equipment import equipment
 from edge.controller.explain import problem, status_text, wire
@@ -44,6 +45,7 @@ from edge.store.ledger import Ledger
 
 MAX_HISTORY: Final = 1000
 """Events of alarms in one answer."""
+MAX_FILLS: Final = 1000
 RECORD_S: Final = 2.0
 """How long the disk may take to write down what is done by hand before it is refused."""
 
@@ -113,6 +115,10 @@ class Requests:
                     return {"ok": True, **self._black_box()}
                 case "blackbox-save":
                     return await self._save_black_box(text(request, "reason", ""), user)
+                case "receipts" if "since_last_good" in request:
+                    return self._since_last_good(text(request, "since_last_good"))
+                case "compliance":
+                    return {"ok": True, **compliance_status(self._controller)}
                 case "receipts":
                     return {"ok": True, "receipts": self._receipts(int(number(request, "limit", 20)))}
                 case "refused" if self._is_forwarder(user):
@@ -173,6 +179,11 @@ class Requests:
             **equipment(controller.program, controller.state, controller.now()),
             "alarms": alarms.shown_alarms(controller.state.alarms, controller.now()),
             "overrides": self._overrides(),
+            "permits": {
+                permit.name: dict(zip((name for name, _ in PERMIT_FACTS), permit_facts(permit, state), strict=True))
+                for permit, state in zip(controller.program.permits, controller.state.permits, strict=True)
+                if state.fit is not None
+            },
             "scan": {"period_ms": site.scan.period * 1000, **controller.timing.figures()},
             "store": controller.store.status().to_json(),
             "uplink": {"broker": site.uplink.broker, "node": site.uplink.node} if site.uplink else None,
@@ -263,6 +274,8 @@ class Requests:
             "pump": controller.program.pumps[unit.pump].tag if unit.pump is not None else None,
             "pump_group": unit.group.tag if unit.group is not None else None,
             "guards": [self._guard(g) for g in unit.guards],
+            "tripped_also": [to_json(cause) for cause in trip.later],
+            "concessions": [to_json(one.cause) for one in controller.program.concessions if one.dispenser == unit.tag],
             "quota": self._quota(unit.dispenser.quota, state.quota) if unit.dispenser.quota is not None else None,
         }
         match unit.dispenser, state:
@@ -306,14 +319,15 @@ class Requests:
     def _guard(self, index: int) -> dict[str, Any]:
         controller = self._controller
         guard, state = controller.program.guards[index], controller.state.guards[index]
-        sample = controller.image[guard.signal]
-        fast = isinstance(guard, FastGuard)
+        value = state.result_value
+        if isinstance(guard, FastGuard):
+            value = controller.image[guard.signal].number
         age = controller.now().mono - state.result_at if state.result_at is not None else None
         return {
             "parameter": guard.parameter,
             "signal": guard.signal_name,
-            "kind": "fast" if fast else "batch",
-            "value": sample.number if fast else state.result_value,
+            "kind": guard.kind,
+            "value": value,
             "unit": guard.unit,
             "low": guard.low,
             "high": guard.high,
@@ -321,6 +335,9 @@ class Requests:
             "limit_status": guard.limit_status,
             "verdict": state.verdict.name.lower(),
             "result_age_s": round(age, 1) if age is not None else None,
+            "result_lag_s": round(state.result_lag_s, 1) if state.result_at is not None else None,
+            "marked": str(state.mark.reason) if state.mark.reason is not None else None,
+            "warnings": [to_json(cause) for cause in warnings(state)],
             "cause": to_json(state.cause) if state.cause is not None else None,
         }
 
@@ -469,6 +486,21 @@ class Requests:
 
     def _receipts(self, limit: int) -> list[dict[str, Any]]:
         return self._ledger.latest("receipt", min(max(limit, 1), 1000))
+
+    def _since_last_good(self, dispenser: str) -> dict[str, Any]:
+        """The fills between the last good reading before the newest trip and that trip."""
+        if dispenser not in self._controller.program.dispenser_index:
+            return refused("no-such-dispenser", f"there is no dispenser '{dispenser}'")
+        trip = self._ledger.newest("event", dispenser, "trip")
+        if trip is None:
+            return refused("no-trip", f"{dispenser} was never tripped")
+        if "last_good_utc" not in trip:
+            return refused("no-trip", f"the newest trip of {dispenser} was not of the water: {trip['cause']['text']}")
+        tripped_utc = trip["time_ms"] / 1000
+        begins = trip["last_good_utc"]
+        fills = self._ledger.fills_within(dispenser, begins if begins is not None else 0.0, tripped_utc, MAX_FILLS)
+        window = {key: trip[key] for key in ("guard", "last_good_utc", "first_bad_utc")}
+        return {"ok": True, **window, "tripped_utc": tripped_utc, "cause": trip["cause"], "receipts": fills}
 
     async def _record(self, subject: str, body: dict[str, Any]) -> bool:
         """Writes into the ledger what somebody does by hand; false when the disk does not take it in time."""

@@ -22,7 +22,7 @@ from edge.json_text import parsed
 from edge.store.database import open_database
 
 FILE_NAME: Final = "forwarder.db"
-OPS: Final = ("order", "cancel", "setpoint", "reset", "quota", "ack")
+OPS: Final = ("order", "cancel", "setpoint", "reset", "quota", "ack", "permit")
 ARGUMENTS: Final = (
     "dispenser",
     "target",
@@ -35,6 +35,10 @@ ARGUMENTS: Final = (
     "flow_m3h",
     "pressure_bar",
     "span",
+    "guard",
+    "fit",
+    "issued_ms",
+    "ttl_s",
     "reason",
 )
 MAX_BYTES: Final = 16 * 1024

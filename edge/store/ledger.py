@@ -115,6 +115,26 @@ class Ledger:
         ).fetchone()
         return row is not None
 
+    def newest(self, kind: str, subject: str, name: str) -> dict[str, Any] | None:
+        """The newest entry of a kind and name about a subject, as JSON."""
+        row = self._db.execute(
+            "SELECT id, boot, time_ms, kind, subject, body FROM entry WHERE kind = ? AND subject = ?"
+            " AND json_extract(body, '$.name') = ? ORDER BY id DESC LIMIT 1",
+            (kind, subject, name),
+        ).fetchone()
+        return Entry(*row).to_json() if row is not None else None
+
+    def fills_within(self, subject: str, begins_utc: float, ends_utc: float, limit: int) -> list[dict[str, Any]]:
+        """The receipts of fills that gave water between two moments (seconds UTC), newest first, as JSON."""
+        rows = self._db.execute(
+            "SELECT id, boot, time_ms, kind, subject, body FROM entry WHERE kind = 'receipt' AND subject = ?"
+            " AND json_extract(body, '$.name') = 'receipt' AND json_extract(body, '$.settled_utc') >= ?"
+            " AND COALESCE(json_extract(body, '$.started_utc'), json_extract(body, '$.accepted_utc')) <= ?"
+            " ORDER BY id DESC LIMIT ?",
+            (subject, begins_utc, ends_utc, limit),
+        )
+        return [Entry(*row).to_json() for row in rows]
+
     def last_id(self) -> int:
         """The id of the newest entry, 0 when there is none."""
         return int(self._db.execute("SELECT COALESCE(MAX(id), 0) FROM entry").fetchone()[0])

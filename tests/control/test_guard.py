@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from config.sample import Quality, Reason, Sample, quality_of
 from config.standard import Staleness
 from control.code import Code
-from control.guard import RETURN_DELAY_S, BatchGuard, FastGuard, GuardState, Verdict, reset
+from control.cold import ColdLimit
+from control.guard import RETURN_DELAY_S, BatchGuard, FastGuard, GuardState, Verdict, WorkState, reset
 from control.instant import Instant
+from control.mark import MarkCap
+from control.trend import EarlyWarning
 
 UTC = 1_790_000_000.0
 HOUR = 3600.0
@@ -31,7 +34,7 @@ TURBIDITY = FastGuard(
     stop_delay=3.0,
     clear_time=10.0,
     hysteresis=10.0,
-    mark_cap=600.0,
+    mark_cap=MarkCap("AIT-1.turbidity", 600.0, 3600.0),
     limit_origin="GB/T 18920-2020 table 1",
     limit_status="verified",
 )
@@ -50,6 +53,7 @@ COD = BatchGuard(
     expired_after=4.0,
     results_to_clear=2,
     hysteresis=10.0,
+    mark_cap=MarkCap("AIT-2.cod", 4 * HOUR, 6 * HOUR),
     limit_origin="class IV",
     limit_status="unverified",
 )
@@ -532,3 +536,253 @@ def test_an_analyzer_that_once_dated_a_result_ahead_is_heard_again_when_its_cloc
     analysed.result(18.0, age=-86_400.0)
     analysed.mono += 2 * HOUR
     assert analysed.result(31.0) is Verdict.BREACH
+
+
+WARNED = replace(TURBIDITY, warn_high=6.0, warn_delay=30.0)
+
+
+def warning_of(state: GuardState) -> Code | None:
+    return state.warning.code if state.warning is not None else None
+
+
+def test_beyond_the_warning_threshold_for_its_delay_is_an_alarm_and_no_stop() -> None:
+    watched = Watched(WARNED).fit()
+    watched.show(6.5, 29.9)
+    assert warning_of(watched.state) is None
+    assert watched.show(6.5, 0.3) is Verdict.FIT
+    assert warning_of(watched.state) is Code.ABOVE_WARN
+    assert watched.show(6.5, 3600.0) is Verdict.FIT
+
+
+def test_a_warning_ends_inside_its_threshold_by_the_hysteresis() -> None:
+    watched = Watched(WARNED).fit()
+    watched.show(6.5, 31.0)
+    watched.show(5.5, 10.0)
+    assert warning_of(watched.state) is Code.ABOVE_WARN
+    watched.show(5.3, 0.1)
+    assert warning_of(watched.state) is None
+
+
+def test_a_short_silence_does_not_end_a_warning() -> None:
+    watched = Watched(WARNED).fit()
+    watched.show(6.5, 31.0)
+    watched.show(None, 1.0, Reason.NO_COMMUNICATION)
+    assert warning_of(watched.state) is Code.ABOVE_WARN
+
+
+def test_a_lower_warning_threshold_warns_too() -> None:
+    watched = Watched(replace(PH, warn_low=6.5, warn_delay=0.0))
+    watched.show(7.4, 6.0)
+    watched.show(6.4, 0.1)
+    assert warning_of(watched.state) is Code.BELOW_WARN
+
+
+def test_an_early_warning_never_stops() -> None:
+    early = EarlyWarning("AIT-1.turbidity", "NTU", 8.0, None, 600.0, 10.0, 8, 30.0)
+    watched = Watched(replace(TURBIDITY, early=early)).fit()
+    for n in range(20):
+        assert watched.show(4.0 + 0.1 * n, 10.0) is Verdict.FIT
+    assert watched.state.trend.warning is not None
+    assert watched.state.trend.warning.code is Code.BREACH_AHEAD
+
+
+def test_marks_that_come_and_go_use_up_the_day() -> None:
+    watched = Watched(replace(TURBIDITY, mark_cap=MarkCap("AIT-1.turbidity", 600.0, 900.0))).fit()
+    assert watched.show(None, 500.0, Reason.MAINTENANCE) is Verdict.FIT
+    watched.show(2.0, 60.0)
+    assert watched.show(None, 399.0, Reason.CALIBRATION) is Verdict.FIT
+    assert watched.show(None, 2.0, Reason.CALIBRATION) is Verdict.UNKNOWN
+    assert watched.code is Code.MARK_DAY_USED
+
+
+def test_a_trip_lasts_at_least_min_hold() -> None:
+    watched = Watched(replace(TURBIDITY, min_hold=60.0)).fit()
+    watched.show(20.0, 0.1)
+    watched.show(2.0, 59.0)
+    assert watched.not_clear() is Code.HELD
+    watched.show(2.0, 1.2)
+    assert watched.not_clear() is None
+
+
+def test_a_guard_knows_when_the_water_was_last_good_and_first_bad() -> None:
+    watched = Watched().fit()
+    last_good = watched.now.utc
+    watched.show(None, 1.0, Reason.NO_COMMUNICATION)
+    first_bad = watched.now.utc + 0.1
+    assert watched.show(8.5, 3.2) is Verdict.BREACH
+    assert watched.state.good_utc == pytest.approx(last_good, abs=0.2)
+    assert watched.state.bad_utc == pytest.approx(first_bad, abs=0.2)
+
+
+def test_an_unchanged_reading_costs_no_new_state() -> None:
+    watched = Watched().fit()
+    before = watched.state
+    watched.show(2.1, 5.0)
+    assert watched.state is before
+
+
+def test_in_cold_water_the_other_limit_holds_and_an_unknown_temperature_selects_the_stricter() -> None:
+    ammonia = replace(TURBIDITY, high=5.0, instant_high=None, stop_delay=0.0, cold=ColdLimit(1, 12.0, 8.0))
+    verdicts = []
+    for temperature in (reading(11.9), reading(12.1), reading(None, Reason.STALE)):
+        state = replace(ammonia.initial(), verdict=Verdict.FIT)
+        verdicts.append(ammonia.step(state, (reading(6.0), temperature), Instant(0.0, UTC)).verdict)
+    assert verdicts == [Verdict.FIT, Verdict.BREACH, Verdict.BREACH]
+
+
+@pytest.mark.parametrize("staleness", list(Staleness))
+def test_no_breach_clears_on_stale_results_whatever_the_use_allows(staleness: Staleness) -> None:
+    analysed = Analysed(replace(COD, staleness=staleness))
+    for value in (31.0, 18.0, 18.0):
+        analysed.mono += 2 * HOUR
+        analysed.result(value)
+    assert analysed.not_clear() is None
+    analysed.wait(2.6 * COD.interval)
+    assert analysed.not_clear() is Code.RESULT_STALE
+
+
+def test_a_good_result_dated_ahead_is_not_believed_and_a_bad_one_is() -> None:
+    analysed = Analysed()
+    assert analysed.result(18.0, age=-HOUR) is Verdict.UNKNOWN
+    assert analysed.state.refused is not None
+    assert analysed.state.refused.code is Code.RESULT_AHEAD
+    assert analysed.result(31.0, age=-2 * HOUR) is Verdict.BREACH
+
+
+def test_a_refused_result_is_read_over_and_over_without_a_new_state() -> None:
+    analysed = Analysed()
+    analysed.result(31.0, age=-HOUR)
+    before = analysed.state
+    analysed.step()
+    assert analysed.state is before
+
+
+def test_the_age_of_a_result_on_arrival_is_kept() -> None:
+    analysed = Analysed()
+    analysed.result(18.0)
+    analysed.mono += 2 * HOUR
+    assert analysed.result(18.0, age=1.5 * HOUR) is Verdict.FIT
+    assert analysed.state.result_lag_s == 1.5 * HOUR
+
+
+@pytest.mark.parametrize("staleness", list(Staleness))
+def test_a_mark_on_an_analyzer_has_its_cap_whatever_the_use_allows(staleness: Staleness) -> None:
+    analysed = Analysed(replace(COD, staleness=staleness, mark_cap=MarkCap("AIT-2.cod", 2 * HOUR, 6 * HOUR)))
+    analysed.result(18.0)
+    analysed.result(18.0, reason=Reason.MAINTENANCE)
+    assert analysed.wait(1.9 * HOUR) is Verdict.FIT
+    assert analysed.wait(0.2 * HOUR) is Verdict.UNKNOWN
+    assert analysed.code is Code.MARK_TOO_LONG
+
+
+def test_no_breach_clears_while_the_analyzer_is_marked() -> None:
+    analysed = Analysed()
+    for value in (31.0, 18.0, 18.0):
+        analysed.mono += 2 * HOUR
+        analysed.result(value)
+    analysed.result(18.0, reason=Reason.MAINTENANCE)
+    assert analysed.not_clear() is Code.QUALITY_UNKNOWN
+
+
+def test_the_end_of_a_mark_beyond_its_cap_tells_nothing_of_the_water() -> None:
+    analysed = Analysed(replace(COD, interval=24 * HOUR))
+    analysed.result(18.0)
+    analysed.result(18.0, reason=Reason.MAINTENANCE)
+    analysed.wait(4 * HOUR)
+    assert analysed.result(18.0, reason=Reason.NO_COMMUNICATION) is Verdict.UNKNOWN
+    assert analysed.wait(HOUR) is Verdict.UNKNOWN
+    assert analysed.result(18.0) is Verdict.FIT
+
+
+def test_a_result_warns_above_its_warning_threshold() -> None:
+    analysed = Analysed(replace(COD, warn_high=25.0))
+    assert analysed.result(26.0) is Verdict.FIT
+    assert warning_of(analysed.state) is Code.RESULT_ABOVE_WARN
+    analysed.mono += 2 * HOUR
+    analysed.result(24.0)
+    assert warning_of(analysed.state) is None
+
+
+@dataclass
+class Worked(Analysed):
+    """An analyzer whose results have no time; its work state tells (0 idle, 1 sample, 2 standard check, 10 clean)."""
+
+    guard: BatchGuard = field(default_factory=lambda: replace(COD, timed=False, work_state=WorkState(1, 1, 0, (10,))))
+    works: float = 0.0
+
+    def step(self) -> Verdict:
+        state = reading(self.works, at=self.mono)
+        self.state = self.guard.step(self.state, (self.shown, state), self.now)
+        return self.state.verdict
+
+    def run(self, value: float, *states: float) -> Verdict:
+        for works in states:
+            self.works = works
+            self.wait(600.0)
+        self.shown = reading(value, at=self.mono)
+        self.works = 0.0
+        return self.wait(1.0)
+
+
+def test_without_a_time_a_result_is_what_stands_there_after_a_sample_was_run() -> None:
+    worked = Worked()
+    worked.shown = reading(18.0, at=worked.mono)
+    assert worked.wait(60.0) is Verdict.UNKNOWN
+    assert worked.run(18.0, 1) is Verdict.UNKNOWN
+    worked.shown = reading(18.0, at=worked.mono)
+    assert worked.step() is Verdict.FIT
+
+
+def test_a_changed_value_alone_is_no_result() -> None:
+    worked = Worked()
+    worked.run(18.0, 1)
+    worked.shown = reading(18.0, at=worked.mono)
+    worked.step()
+    before = worked.state.result_at
+    worked.shown = reading(99.0, at=worked.mono)
+    assert worked.wait(60.0) is Verdict.FIT
+    assert worked.state.result_at == before
+
+
+@pytest.mark.parametrize("check", [2, 3, 4, 9])
+def test_a_check_result_never_enters(check: float) -> None:
+    worked = Worked()
+    worked.run(18.0, 1, check)
+    worked.shown = reading(99.0, at=worked.mono)
+    assert worked.step() is Verdict.UNKNOWN
+
+
+def test_cleaning_between_sample_and_idle_is_no_check() -> None:
+    worked = Worked()
+    worked.run(99.0, 1, 10)
+    worked.shown = reading(99.0, at=worked.mono)
+    assert worked.step() is Verdict.BREACH
+
+
+results = st.lists(
+    st.tuples(
+        st.sampled_from([18.0, 26.0, 28.0, 31.0]),
+        st.sampled_from([-10 * HOUR, -HOUR, 0.0, HOUR, 3 * HOUR, 10 * HOUR]),
+        st.sampled_from([0.0, HOUR, 3 * HOUR]),
+        st.sampled_from([Reason.OK, Reason.OVER_RANGE, Reason.MAINTENANCE, Reason.MANUAL, Reason.NO_COMMUNICATION]),
+    ),
+    max_size=10,
+)
+
+
+@given(results)
+def test_only_a_newer_good_result_makes_the_verdict_better(shown: list[tuple[float, float, float, Reason]]) -> None:
+    analysed = Analysed()
+    analysed.result(18.0)
+    newest = analysed.now.utc
+    for value, age, pause, reason in shown:
+        analysed.wait(pause)
+        before, dated = analysed.state, analysed.now.utc - age
+        after = analysed.result(value, age, reason)
+        if after < before.verdict or analysed.state.good_results > before.good_results:
+            assert reason is Reason.OK
+            assert newest < dated <= analysed.now.utc + 300.0
+        if dated <= analysed.now.utc + 300.0 and analysed.state.result_time == dated:
+            newest = dated
+        again = analysed.state
+        assert analysed.step() is again.verdict

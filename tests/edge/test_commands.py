@@ -63,6 +63,22 @@ async def test_a_right_command_is_passed_on_with_its_signer(commands: Commands, 
     }
 
 
+async def test_a_permit_of_the_platform_is_passed_on_whole(commands: Commands, controller: _Controller) -> None:
+    body = order("c-2", LATER) | {"op": "permit", "fit": True, "issued_ms": NOW, "ttl_s": 240, "reason": "outlet"}
+    assert (await commands.answer(signed(body), NOW))["outcome"] == "accepted"
+    [request] = controller.asked
+    given = {key: request[key] for key in ("op", "dispenser", "fit", "issued_ms", "ttl_s", "reason", "source")}
+    assert given == {
+        "op": "permit",
+        "dispenser": "FILL-1",
+        "fit": True,
+        "issued_ms": NOW,
+        "ttl_s": 240,
+        "reason": "outlet",
+        "source": "platform:dispatch",
+    }
+
+
 async def test_the_same_command_again_gets_the_same_answer_and_moves_nothing(
     commands: Commands, controller: _Controller, tmp_path: Path
 ) -> None:

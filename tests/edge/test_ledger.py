@@ -73,3 +73,36 @@ def test_a_reader_cannot_write(path: Path) -> None:
     with pytest.raises(sqlite3.OperationalError):
         ledger.append(3, [_entry(7)])
     ledger.close()
+
+
+def _fill(order: str, started: float | None, settled: float, subject: str = "FILL-1") -> NewEntry:
+    body = {"name": "receipt", "order_id": order, "accepted_utc": 5.0, "started_utc": started, "settled_utc": settled}
+    return NewEntry("receipt", subject, body, int(settled * 1000))
+
+
+def test_the_fills_that_gave_water_between_two_moments_are_found(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.db")
+    fills = [
+        _fill("before", 10.0, 90.0),
+        _fill("over the begin", 80.0, 110.0),
+        _fill("within", 120.0, 150.0),
+        _fill("over the end", 190.0, 230.0),
+        _fill("after", 210.0, 250.0),
+        _fill("elsewhere", 120.0, 150.0, "FILL-2"),
+    ]
+    ledger.append(1, [*fills, NewEntry("receipt", "FILL-1", {"name": "served", "settled_utc": 140.0}, 140_000)])
+    found = [entry["order_id"] for entry in ledger.fills_within("FILL-1", 100.0, 200.0, 10)]
+    assert found == ["over the end", "within", "over the begin"]
+    assert len(ledger.fills_within("FILL-1", 0.0, 300.0, 2)) == 2
+    ledger.close()
+
+
+def test_the_newest_entry_of_a_name_about_a_subject_is_found(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.db")
+    entries = [("trip", "FILL-1", 1), ("trip", "FILL-1", 2), ("reset", "FILL-1", 3), ("trip", "FILL-2", 4)]
+    ledger.append(1, [NewEntry("event", subject, {"name": name, "n": n}, n) for name, subject, n in entries])
+    newest = ledger.newest("event", "FILL-1", "trip")
+    assert newest is not None
+    assert newest["n"] == 2
+    assert ledger.newest("event", "FILL-3", "trip") is None
+    ledger.close()

@@ -29,6 +29,7 @@ RECORDS: Final = frozenset(
         "outputs",
         "total_start_m3",
         "at_close_m3",
+        "later",
         "check",
         "strokes",
     }
@@ -38,7 +39,7 @@ RECORDS: Final = frozenset(
 ``check`` compares over spans of at most 5 s, shorter than a tick; ``read_at`` is read within a quarter of an hour;
 ``strokes`` only warn.
 """
-MONITORS: Final = frozenset({"alarms", "alarm_memories", "devices", "follow"})
+MONITORS: Final = frozenset({"alarms", "alarm_memories", "compliance", "devices", "follow", "permits"})
 """Blocks that only look on: no other block reads them, so that they cannot tell two states apart."""
 READ_STOPS: Final = frozenset({Code.PRESET_REACHED, Code.HIGH_FLOW})
 """Why a fill ended, where that decides anything: what is learned from, and what trips."""
@@ -108,6 +109,7 @@ _IN_A_WAY_OF_ITS_OWN: Final[dict[str, Callable[[Any, float, float], Hashable]]] 
     "idle_m3": lambda value, now, cap: value > 0,
     "delivered_m3": lambda value, now, cap: min(value, MOST_M3),
     "stop": _stop,
+    "spent_s": lambda value, now, cap: min(value, 2 * cap),
 }
 
 

@@ -50,7 +50,9 @@ class Inputs:
 
 PRESETS: Final = {
     "calm": Inputs(("fit",), ("closed", "open", "unread"), asked=("water", "again")),
-    "storm": Inputs(("fit", "beyond", "instant", "bad", "marked"), meter=("still",)),
+    "storm": Inputs(("fit", "beyond", "instant", "bad"), meter=("still",)),
+    "marked": Inputs(("fit", "marked"), ("closed",), meter=("still",)),
+    "leak": Inputs(("fit", "bad"), ("closed",)),
     "afar": Inputs(("fit", "instant"), meter=("still",), asked=("water", "reset from afar", "cancel")),
     "by hand": Inputs(("fit", "instant"), meter=("still",), asked=("water", "force")),
     "silent": Inputs(("fit", "near", "silent"), meter=("still",)),

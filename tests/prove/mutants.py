@@ -37,6 +37,50 @@ MUTANTS: Final = (
         preset="calm",
     ),
     Mutant(
+        "an instant limit does not count",
+        "control.fast_guard",
+        "value > self.instant_high:",
+        "value > 2 * self.instant_high:",
+    ),
+    Mutant(
+        "readings beyond the limit never trip",
+        "control.fast_guard",
+        "if now.mono - start < self.stop_delay:",
+        "if True:",
+    ),
+    Mutant(
+        "silence is tolerated for ever",
+        "control.fast_guard",
+        "elif now.mono - unknown_since < self.stop_delay:",
+        "elif True:",
+    ),
+    Mutant(
+        "a mark has no cap",
+        "control.fast_guard",
+        "if state.mark.over is None:",
+        "if True:",
+        preset="marked",
+    ),
+    Mutant(
+        "a reset needs no time in the clear",
+        "control.fast_guard",
+        "if state.clear_since is None or waited < self.clear_time:",
+        "if False:",
+    ),
+    Mutant(
+        "a reset needs no good reading",
+        "control.fast_guard",
+        "if state.unknown_since is not None:\n            return Cause(Code.QUALITY_UNKNOWN",
+        "if False:\n            return Cause(Code.QUALITY_UNKNOWN",
+        preset="leak",
+    ),
+    Mutant(
+        "a later cause takes the place of the first-out",
+        "control.work",
+        "trip = self.trips[index] = also(before, reason)",
+        "trip = self.trips[index] = latch(TripState(), tag, reason, self.now)",
+    ),
+    Mutant(
         "protect loses in arbitration",
         "control.arbitrate",
         "return strongest([standing, wanted, Demand(safe.tag, safe.signal, safe.value, Rank.PROTECT, forbids)])",
@@ -136,7 +180,7 @@ MUTANTS: Final = (
     Mutant(
         "a trip leaves no record",
         "control.work",
-        'self.events.append(Event(Kind.EVENT, "trip", tag, {"cause": to_json(trip.cause)}))',
+        'self.events.append(Event(Kind.EVENT, "trip", tag, {"cause": to_json(trip.cause), **known}))',
         "pass",
     ),
     Mutant(

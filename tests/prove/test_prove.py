@@ -24,7 +24,7 @@ def test_the_promises_are_many_and_each_is_said_in_words() -> None:
     assert all(invariant.text.endswith(".") for invariant in INVARIANTS)
 
 
-@pytest.mark.parametrize("preset", ["calm", "storm", "afar", "by hand"])
+@pytest.mark.parametrize("preset", ["calm", "storm", "marked", "leak", "afar", "by hand"])
 def test_no_reachable_state_of_the_station_breaks_an_invariant(preset: str) -> None:
     report = explore(station(PRESETS[preset]), MOST_STATES)
     assert report.counterexample is None, str(report.counterexample)

@@ -17,6 +17,8 @@ from config.load import load_site
 from control import batch, protect
 from control.cause import Cause
 from control.code import Code
+from control.guard import Verdict
+from control.work import Work
 from edge.blackbox import file as file_module
 from edge.blackbox.file import BadFile
 from edge.blackbox.replay import Report, replay, to_json
@@ -107,13 +109,12 @@ def test_limits_are_those_of_the_standards_in_the_file(saved: Path, tmp_path: Pa
 
 def _with_other_code(saved: Path, monkeypatch: pytest.MonkeyPatch) -> Report:
     """Code that closes for a fault of the pump what had been closed for turbid water."""
-    real = protect.tripping_cause
 
-    def other(*arguments: Any) -> Cause | None:
-        found = real(*arguments)
-        return Cause(Code.PUMP_NOT_RUNNING, "P-101", ("10 s",)) if found is not None else None
+    def other(work: Work, index: int) -> None:
+        if any(work.found.guards[g].verdict is Verdict.BREACH for g in work.program.dispensers[index].guards):
+            work.latch(index, Cause(Code.PUMP_NOT_RUNNING, "P-101", ("10 s",)))
 
-    monkeypatch.setattr(protect, "tripping_cause", other)
+    monkeypatch.setattr(protect, "trip", other)
     return replay(saved)
 
 
@@ -150,7 +151,7 @@ def test_a_scan_that_fails_today_is_a_difference_and_no_crash(saved: Path, monke
     def broken(*_: Any) -> None:
         raise ZeroDivisionError("by hand")
 
-    monkeypatch.setattr(protect, "tripping_cause", broken)
+    monkeypatch.setattr(protect, "trip", broken)
     report = replay(saved)
     assert report.differences[0].what == "scan"
     assert report.differences[0].now == "ZeroDivisionError: by hand"
