@@ -5,19 +5,20 @@ there: T trips (latched, until a person resets it), S stops while it stands, P p
 What stops a dispenser stops its valves, its pump and the loops that belong to it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from config.sample import NOT_YET_READ, Quality, Reason, Sample
+from config.sample import NOT_YET_READ
 from control import level
+from control.age import PERMIT, RESULT, by_age
 from control.batch import BatchDispenser
 from control.cause import amount
 from control.code import Code
 from control.device import SILENT_TOLERANCE_S
 from control.expression import For
-from control.guard import BatchGuard, FastGuard, Guard, Verdict
+from control.guard import BatchGuard, FastGuard, Guard, PermitGuard, Verdict, warnings
 from control.instant import Instant
 from control.interlock import Interlock, Permissive
 from control.level import SupplyLevel
@@ -149,7 +150,7 @@ def _guard(program: Program, g: int, whole: tuple[str, ...]) -> Iterator[Row]:
 
     def row(text: str, delay_s: float | None, effect: Effect | None, *codes: Code) -> Iterator[Row]:
         if effect is not None:
-            told = f"{guard.signal_name} {text}"
+            told = f"{guard.signal_name or 'the permit'} {text}"
             yield Row(guard.name, told, "", delay_s, frozenset(codes), ("guard", g), _on(whole, effect))
 
     match guard:
@@ -171,8 +172,34 @@ def _guard(program: Program, g: int, whole: tuple[str, ...]) -> Iterator[Row]:
             for code, intervals in ages:
                 age_s = intervals * guard.interval
                 word = str(code).partition("-")[2]
-                effect = _BY_VERDICT.get(_verdict_at(program, guard, age_s + 1.0))
-                yield from row(f"result {word}: older than {amount(age_s, 's')}", None, effect, code)
+                verdict, _ = by_age(
+                    age_s + 1.0, guard.interval, guard.expired_after * guard.interval, guard.staleness, RESULT
+                )
+                yield from row(f"result {word}: older than {amount(age_s, 's')}", None, _BY_VERDICT.get(verdict), code)
+        case PermitGuard():
+            yield from row("is withdrawn", 0.0, Effect.TRIP, Code.PERMIT_UNFIT)
+            yield from row("has not come", None, _unread(program, guard), Code.NO_PERMIT)
+            permits = (Code.PERMIT_AGING, 1.5 * guard.interval), (Code.PERMIT_STALE, 2.5 * guard.interval)
+            for code, age_s in (*permits, (Code.PERMIT_EXPIRED, guard.ttl)):
+                word = str(code).partition("-")[2]
+                verdict, _ = by_age(age_s + 1.0, guard.interval, guard.ttl, guard.staleness, PERMIT)
+                yield from row(f"{word}: older than {amount(age_s, 's')}", None, _BY_VERDICT.get(verdict), code)
+            if not guard.pipe.none:
+                yield from row("the pipe is being flushed", None, Effect.STOP, Code.FLUSHING)
+    if not isinstance(guard, PermitGuard):
+        yield from _warnings(guard, row)
+
+
+def _warnings(guard: FastGuard | BatchGuard, row: Callable[..., Iterator[Row]]) -> Iterator[Row]:
+    """What a guard warns of, and does not stop for."""
+    fast = isinstance(guard, FastGuard)
+    if guard.warn_high is not None or guard.warn_low is not None:
+        codes = (Code.ABOVE_WARN, Code.BELOW_WARN) if fast else (Code.RESULT_ABOVE_WARN, Code.RESULT_BELOW_WARN)
+        beyond = _beyond(guard.warn_low, guard.warn_high, guard.unit)
+        yield from row(beyond, guard.warn_delay if isinstance(guard, FastGuard) else 0.0, Effect.ALARM, *codes)
+    if guard.early is not None:
+        ahead = amount(guard.early.horizon, "s")
+        yield from row(f"will pass a limit within {ahead}, by its trend", None, Effect.ALARM, Code.BREACH_AHEAD)
 
 
 def _beyond(low: float | None, high: float | None, unit: str) -> str:
@@ -187,18 +214,6 @@ def _unread(program: Program, guard: Guard) -> Effect | None:
     for second in range(2):
         state = guard.step(state, image, Instant(float(second), float(second)))
     return _BY_VERDICT.get(state.verdict)
-
-
-def _verdict_at(program: Program, guard: BatchGuard, age_s: float) -> Verdict:
-    """What the guard itself makes of a good result of this age: it is asked, not described a second time."""
-    low, high = guard.low, guard.high
-    value = (low + high) / 2 if low is not None and high is not None else high / 2 if high is not None else low
-    shown = list((NOT_YET_READ,) * len(program.signal_names))
-    state = guard.initial()
-    for at in (0.0, 1.0, age_s):
-        shown[guard.signal] = Sample((value or 0.0) * 1.0, Quality.GOOD, Reason.OK, at, 0.0)
-        state = guard.step(state, tuple(shown), Instant(at, at))
-    return state.verdict
 
 
 # Levels, interlocks, permissives.
@@ -293,7 +308,7 @@ def standing(state: ScanState, row: Row) -> bool:
     kind, index = row.owner
     match kind:
         case "guard":
-            causes = [state.guards[index].cause]
+            causes = [state.guards[index].cause, *warnings(state.guards[index])]
         case "level":
             causes = [state.levels[index].forbids_start, state.levels[index].forbids_run]
         case "interlock":

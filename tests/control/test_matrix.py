@@ -1,15 +1,18 @@
 """The cause-and-effect matrix says what the scan does."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import yaml
 
+from config.load import load_site
 from config.sample import Reason
 from control.compiler import compile_site
 from control.matrix import Effect, Row, cause_and_effect, standing, to_json
 from control.protect import permission
 from control.state import findings
-from tests.control.bench import FillStation, load
+from tests.control.bench import SITES, FillStation, load
 
 WHOLE = ("FILL-1", "XV-101", "P-101")
 
@@ -110,3 +113,30 @@ def test_as_json_it_says_what_stands_now_only_of_a_state() -> None:
     station.run(0.5)
     rows = to_json(matrix, station.state)["rows"]
     assert [row["cause"] for row in rows if row["active"]] == ["AIT-101.turbidity > 15 NTU"]
+
+
+def test_what_a_guard_warns_of_is_an_alarm_only() -> None:
+    station = FillStation()
+    assert _row(station, "FILL-1.turbidity", "> 6 NTU").effects == {"FILL-1": Effect.ALARM}
+    assert _row(station, "FILL-1.ammonia", "by its trend").effects == {"FILL-1": Effect.ALARM}
+
+
+def test_a_permit_has_its_rows(tmp_path: Path) -> None:
+    data = yaml.safe_load((SITES / "fill-station.yaml").read_text("utf-8"))
+    data["dispensers"]["FILL-1"]["guards"]["permit"] = {
+        "kind": "permit",
+        "sources": ["platform"],
+        "interval": "1 min",
+        "travel": "20 min",
+    }
+    site = tmp_path / "site.yaml"
+    site.write_text(yaml.safe_dump(data, allow_unicode=True), "utf-8")
+    rows = [row for row in cause_and_effect(compile_site(load_site(site))).rows if row.subject == "FILL-1.permit"]
+    assert [(row.text.rpartition("permit ")[2], row.effects["FILL-1"]) for row in rows] == [
+        ("is withdrawn", Effect.TRIP),
+        ("has not come", Effect.STOP),
+        ("aging: older than 90 s", Effect.ALARM),
+        ("stale: older than 150 s", Effect.PERMIT),
+        ("expired: older than 240 s", Effect.STOP),
+        ("the pipe is being flushed", Effect.STOP),
+    ]
