@@ -90,4 +90,7 @@ def _quality(work: Work, g: int) -> QualityReading:
     elif isinstance(guard, PermitGuard):
         flag = "S" if state.local else "N"
     age_s = work.now.mono - seen_at if value is not None and seen_at is not None else None
+    if not isinstance(guard, FastGuard) and state.result_time is not None and age_s is not None:
+        # A record tells how old the water is that was analysed, not how long its result has been known.
+        age_s = max(work.now.utc - state.result_time, 0.0)
     return QualityReading(value, flag, int(state.verdict), state.verdict.name.lower(), age_s)

@@ -176,3 +176,19 @@ def test_a_warning_is_an_alarm(tmp_path: Path) -> None:
     fill.run(3.0)
     assert "FILL-1.turbidity.above-warning" in {event.body["alarm"] for event in fill.events_named("alarm")}
     assert not fill.state.trips[0].latched
+
+
+def test_a_receipt_gives_the_age_of_what_was_analysed() -> None:
+    fill = FillStation()
+    fill.new_result("AIT-102.cod", at_utc=fill.now.utc - 9000.0)
+    fill.ready()
+    # A composite of a while ago, seen only now: fresh to the guard, and an hour and a half old as water.
+    fill.new_result("AIT-102.cod", at_utc=fill.now.utc - 5400.0)
+    fill.run(1.0)
+    assert fill.order().accepted
+    fill.until("full-flow")
+    fill.until("idle")
+    quality = {one["parameter"]: one for one in fill.events_named("receipt")[0].body["quality"]}
+    assert quality["cod"]["start_age_s"] == pytest.approx(5400.0, abs=60.0)
+    assert quality["cod"]["end_age_s"] > quality["cod"]["start_age_s"]
+    assert quality["turbidity"]["start_age_s"] < 1.0
