@@ -369,11 +369,11 @@ class ContinuousDispenser:
         return trip, (*wrong, *quota_alarms), fast
 
 
-def to_saved(state: ContinuousState) -> dict[str, Any]:
+def to_saved(state: ContinuousState, now: Instant) -> dict[str, Any]:
     """What of a continuous dispenser survives a restart, as JSON."""
     return {
         "setpoint": state.setpoint,
-        "meter": meter.to_saved(state.meter),
+        "meter": meter.to_saved(state.meter, now),
         "quota": quota.to_saved(state.quota),
         "served_m3": state.served_m3,
         "account": {
@@ -384,11 +384,11 @@ def to_saved(state: ContinuousState) -> dict[str, Any]:
     }
 
 
-def from_saved(saved: dict[str, Any]) -> ContinuousState:
+def from_saved(saved: dict[str, Any], now: Instant) -> ContinuousState:
     """The state after a restart: stopped. Raises ``KeyError``, ``TypeError`` on other data."""
     return ContinuousState(
         setpoint=saved["setpoint"],
-        meter=meter.from_saved(saved["meter"]),
+        meter=meter.from_saved(saved["meter"], now),
         quota=quota.from_saved(saved["quota"]),
         served_m3=saved["served_m3"],
         account=Account(**saved["account"]),

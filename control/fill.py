@@ -10,6 +10,7 @@ from control.code import Code
 from control.fill_phase import Phase
 from control.fill_quality import FillQuality
 from control.flow_watch import FlowWatchState
+from control.instant import Instant
 from control.meter import NEVER_READ, MeterState
 from control.meter_check import MeterCheckState
 from control.order import Order
@@ -81,12 +82,12 @@ _KEPT: Final = (
 """What of an open fill is saved as it stands."""
 
 
-def to_saved(state: BatchState) -> dict[str, Any]:
+def to_saved(state: BatchState, now: Instant) -> dict[str, Any]:
     """What of a batch dispenser survives a restart, as JSON."""
     return {
         "order": asdict(state.order) if state.order is not None else None,
         "stop": to_json(state.stop) if state.stop is not None else None,
-        "meter": meter.to_saved(state.meter),
+        "meter": meter.to_saved(state.meter, now),
         "quota": quota.to_saved(state.quota),
         "receipt_written": state.phase is Phase.RECEIPT,
         "overruns_m3": list(state.overruns_m3),
@@ -97,10 +98,10 @@ def to_saved(state: BatchState) -> dict[str, Any]:
     }
 
 
-def from_saved(tag: str, saved: dict[str, Any]) -> BatchState:
+def from_saved(tag: str, saved: dict[str, Any], now: Instant) -> BatchState:
     """The state after a restart: an open order is one to be ended. Raises ``KeyError``, ``TypeError`` on other data."""
     state = BatchState(
-        meter=meter.from_saved(saved["meter"]),
+        meter=meter.from_saved(saved["meter"], now),
         quota=quota.from_saved(saved["quota"]),
         overruns_m3=tuple(saved["overruns_m3"]),
         seen_orders=tuple(saved["seen_orders"]),

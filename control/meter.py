@@ -152,7 +152,7 @@ class Meter:
         if backward:
             return Cause(Code.TOTALISER_BACKWARD, self.tag, (amount(before, "m3"), amount(present, "m3")))
         if read_at is None:
-            # How long the controller was down is not known: what passed meanwhile is counted.
+            # How long it was not read is not known: what passed meanwhile is counted.
             return None
         elapsed_s = max(sample.received - read_at, 0.0) + PLAUSIBLE_MARGIN_S
         most = PLAUSIBLE_FACTOR * self.max_flow_m3h * elapsed_s / 3600
@@ -186,11 +186,19 @@ class Meter:
 _SAVED: Final = ("total_m3", "counted_m3", "unattributed_m3", "idle_m3", "air_m3")
 
 
-def to_saved(state: MeterState) -> dict[str, float | None]:
+def to_saved(state: MeterState, now: Instant) -> dict[str, float | None]:
     """What of a meter survives a restart, as JSON."""
-    return {name: getattr(state, name) for name in _SAVED}
+    read_utc = now.utc - (now.mono - state.read_at) if state.read_at is not None else None
+    return {**{name: getattr(state, name) for name in _SAVED}, "read_utc": read_utc}
 
 
-def from_saved(saved: dict[str, float | None]) -> MeterState:
-    """The state after a restart. Raises ``KeyError`` or ``TypeError`` on other data."""
-    return MeterState(**{name: saved[name] for name in _SAVED})  # type: ignore[arg-type]
+def from_saved(saved: dict[str, float | None], now: Instant) -> MeterState:
+    """The state after a restart. Raises ``KeyError`` or ``TypeError`` on other data.
+
+    A clock that went back tells nothing of how long the controller was down.
+    """
+    state = MeterState(**{name: saved[name] for name in _SAVED})  # type: ignore[arg-type]
+    read_utc = saved.get("read_utc")
+    if read_utc is None or read_utc > now.utc:
+        return state
+    return replace(state, read_at=now.mono - (now.utc - read_utc))

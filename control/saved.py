@@ -48,7 +48,7 @@ def to_saved(program: Program, state: ScanState, now: Instant) -> dict[str, Any]
             if trip.cause is not None
         },
         "dispensers": {
-            unit.tag: _saved_dispenser(dispenser)
+            unit.tag: _saved_dispenser(dispenser, now)
             for unit, dispenser in zip(program.dispensers, state.dispensers, strict=True)
         },
         "overrides": override.to_saved(state.overrides, now),
@@ -84,7 +84,7 @@ def restored(program: Program, saved: dict[str, Any], now: Instant) -> ScanState
             for unit in program.dispensers
         )
         dispensers = tuple(
-            _restored_dispenser(unit.tag, fresh, saved["dispensers"].get(unit.tag))
+            _restored_dispenser(unit.tag, fresh, saved["dispensers"].get(unit.tag), now)
             for unit, fresh in zip(program.dispensers, state.dispensers, strict=True)
         )
         overrides = override.from_saved(saved["overrides"], program.overrides, now) if "overrides" in saved else ()
@@ -137,19 +137,19 @@ def _with_equipment(program: Program, state: ScanState, saved: dict[str, Any], n
     )
 
 
-def _saved_dispenser(state: DispenserState) -> dict[str, Any]:
+def _saved_dispenser(state: DispenserState, now: Instant) -> dict[str, Any]:
     match state:
         case BatchState():
-            return {"mode": "batch", **fill.to_saved(state)}
+            return {"mode": "batch", **fill.to_saved(state, now)}
         case ContinuousState():
-            return {"mode": "continuous", **continuous.to_saved(state)}
+            return {"mode": "continuous", **continuous.to_saved(state, now)}
 
 
-def _restored_dispenser(tag: str, fresh: DispenserState, saved: dict[str, Any] | None) -> DispenserState:
+def _restored_dispenser(tag: str, fresh: DispenserState, saved: dict[str, Any] | None, now: Instant) -> DispenserState:
     match fresh:
         case BatchState() if saved is not None and saved["mode"] == "batch":
-            return fill.from_saved(tag, saved)
+            return fill.from_saved(tag, saved, now)
         case ContinuousState() if saved is not None and saved["mode"] == "continuous":
-            return continuous.from_saved(saved)
+            return continuous.from_saved(saved, now)
         case _:
             return fresh

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from config.sample import NOT_YET_READ, Reason
@@ -87,6 +87,8 @@ scripts = st.lists(
 
 
 @settings(max_examples=12, deadline=None)
+@example([("lost meter", 1.0, 0.3), ("another register", 1.0, 0.3), ("restart", 1.0, 0.3)])
+@example([("set-point", 2.0, 0.3), ("another register", 1.0, 0.3), ("restart", 1.0, 0.3)])
 @given(scripts)
 def test_all_water_is_in_one_book_and_no_quota_is_exceeded_by_more_than_is_stated(
     script: list[tuple[str, float, float]],

@@ -37,6 +37,12 @@ class Reading:
         self.alarms = [cause.code for cause in step.alarms]
         return step
 
+    def restart(self, down_s: float) -> None:
+        """The controller ends, and starts again ``down_s`` later by a clock that has not moved."""
+        saved = to_saved(self.state, Instant(self.at, self.at))
+        self.at += down_s
+        self.state = from_saved(saved, Instant(self.at, self.at))
+
 
 def test_what_passes_is_taken_by_the_dispenser_or_booked_as_unattributed_once_it_has_stopped() -> None:
     meter = Reading()
@@ -86,10 +92,27 @@ def test_what_can_have_flowed_while_the_meter_was_not_read_is_counted() -> None:
     assert meter.taken_m3 == 100.0
 
 
-def test_what_passed_while_the_controller_was_down_is_counted_however_much_it_is() -> None:
+def test_what_may_have_passed_while_the_controller_was_down_is_counted() -> None:
     meter = Reading()
     meter.read(5000.0)
-    meter.state = from_saved(to_saved(meter.state))
+    meter.restart(down_s=4 * 3600.0)
+    meter.read(5400.0)
+    assert meter.state.idle_m3 == 400.0
+
+
+def test_more_than_can_have_passed_while_the_controller_was_down_is_another_register() -> None:
+    meter = Reading()
+    meter.read(5000.0)
+    meter.restart(down_s=1.0)
+    meter.read(55_000.0)
+    assert (meter.state.idle_m3, meter.state.unattributed_m3) == (0.0, 0.0)
+    assert Code.TOTALISER_JUMP in meter.alarms
+
+
+def test_a_clock_that_went_back_does_not_tell_how_long_the_controller_was_down() -> None:
+    meter = Reading()
+    meter.read(5000.0)
+    meter.state = from_saved(to_saved(meter.state, Instant(meter.at, 1e9)), Instant(meter.at, 1e9 - 5.0))
     meter.read(5400.0)
     assert meter.state.idle_m3 == 400.0
 
@@ -154,7 +177,7 @@ def test_every_litre_is_booked_once_over_any_course(start: float, course: list[t
     for volume, taken, empty, restart in course:
         total, counted_before = (total + volume) % ROLLOVER_M3, meter.state.counted_m3
         if restart:
-            meter.state = from_saved(to_saved(meter.state))
+            meter.restart(down_s=0.0)
         step = meter.read(total, taken=taken, empty=empty, later=3.0)
         moved += volume
         air += volume if empty else 0.0

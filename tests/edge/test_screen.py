@@ -89,12 +89,16 @@ def test_whatever_a_station_says_is_shown(monkeypatch: pytest.MonkeyPatch, capsy
         "verdict": "fit",
         "limit_status": "verified",
         "result_age_s": None,
+        "marked": HOSTILE,
+        "warnings": [{"text": HOSTILE}],
     }
     dispenser = {
         "valve": "XV",
         "pump": None,
         "pump_group": None,
         "tripped": False,
+        "tripped_also": [{"text": HOSTILE}],
+        "concessions": [{"text": HOSTILE}],
         "phase": "idle",
         "flow_m3h": 1.0,
         "total_m3": 2.0,

@@ -340,6 +340,7 @@ def test_signals_that_no_model_provides_are_named(tmp_path: Path) -> None:
     data["devices"]["AIT-101"]["profile"] = "cnemc-cod"
     del data["devices"]["AIT-101"]["signals"]
     data["dispensers"]["FILL-1"]["guards"].pop("turbidity")
+    del data["interlocks"]["turbidity-disagrees"]
     site = tmp_path / "site.yaml"
     site.write_text(yaml.safe_dump(data), encoding="utf-8")
     command = [sys.executable, "-m", "hil_sim", "serve", str(site), "--site-out", str(tmp_path / "out.yaml")]
