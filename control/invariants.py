@@ -27,6 +27,7 @@ from control.guard import BatchGuard, FastGuard, Verdict
 from control.program import DispenserUnit, Program
 from control.state import ScanState
 from control.valve import Position
+from control.verdict import TRANSITIONS as VERDICTS
 from control.witness import Step, Witness, is_beyond, number_in
 
 _MARKS: Final = (Reason.MAINTENANCE, Reason.CALIBRATION)
@@ -277,6 +278,12 @@ def _phases_follow_the_table(step: Step, before: Witness, after: Witness) -> Ite
                 yield f"{unit.tag} went from {old.phase} to {new.phase}"
 
 
+def _verdicts_follow_the_table(step: Step, before: Witness, after: Witness) -> Iterator[str]:
+    for guard, old, new in zip(step.program.guards, step.before.guards, step.after.guards, strict=True):
+        if new.verdict is not old.verdict and new.verdict not in VERDICTS[old.verdict]:
+            yield f"{guard.name} went from {old.verdict.name} to {new.verdict.name}"
+
+
 def _order_is_taken_once(step: Step, before: Witness, after: Witness) -> Iterator[str]:
     for answer in step.result.answers:
         if answer.accepted and answer.command.op is Op.ORDER and answer.command.order_id in before.accepted:
@@ -494,6 +501,11 @@ INVARIANTS: Final[tuple[Invariant, ...]] = (
     ),
     Invariant("starts-proved-closed", "A fill starts only from a valve that is proved closed.", _starts_proved_closed),
     Invariant("phases-follow-the-table", "A fill moves only along the table of its phases.", _phases_follow_the_table),
+    Invariant(
+        "verdicts-follow-the-table",
+        "A verdict moves only along its table: a breach ends by a reset alone.",
+        _verdicts_follow_the_table,
+    ),
     Invariant("order-is-taken-once", "An order is never taken twice.", _order_is_taken_once),
     Invariant(
         "receipt-is-written-once",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from control.cause import Cause
 from control.mark import UNMARKED, Mark
@@ -21,6 +22,26 @@ class Verdict(IntEnum):
     """Not known to be fit: nothing may run. Ends by itself when good data return."""
     BREACH = 4
     """Not fit: trips, and stays so until it is clear *and* reset."""
+
+
+_KNOWN_OR_NOT: Final = frozenset({Verdict.FIT, Verdict.AGING, Verdict.HOLD, Verdict.UNKNOWN})
+
+TRANSITIONS: Final[dict[Verdict, frozenset[Verdict]]] = {
+    Verdict.FIT: (_KNOWN_OR_NOT | {Verdict.BREACH}) - {Verdict.FIT},
+    Verdict.AGING: (_KNOWN_OR_NOT | {Verdict.BREACH}) - {Verdict.AGING},
+    Verdict.HOLD: (_KNOWN_OR_NOT | {Verdict.BREACH}) - {Verdict.HOLD},
+    Verdict.UNKNOWN: (_KNOWN_OR_NOT | {Verdict.BREACH}) - {Verdict.UNKNOWN},
+    Verdict.BREACH: frozenset({Verdict.FIT}),
+}
+"""Every change of a verdict there is: what is known of the water comes and goes; a breach ends by a reset alone."""
+
+CHINESE: Final[dict[Verdict, str]] = {
+    Verdict.FIT: "合格",
+    Verdict.AGING: "数据变旧",
+    Verdict.HOLD: "不得开始",
+    Verdict.UNKNOWN: "未知",
+    Verdict.BREACH: "超标",
+}
 
 
 @dataclass(frozen=True, slots=True)

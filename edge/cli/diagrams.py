@@ -19,6 +19,8 @@ from control.pump import TRANSITIONS as PUMP
 from control.pump import Stage as Pump
 from control.valve import TRANSITIONS as VALVE
 from control.valve import Stage as Valve
+from control.verdict import CHINESE, Verdict
+from control.verdict import TRANSITIONS as VERDICTS
 from edge.cli.state_diagram import Edge, Machine, draw
 
 _State = TypeVar("_State", bound=StrEnum)
@@ -53,6 +55,7 @@ def machines() -> tuple[Machine, ...]:
     """Every state machine that has a table."""
     return (
         _alarm(),
+        _guard(),
         Machine("batch", "A fill at a batch dispenser", "批量取水", Fill.IDLE, _FILL_ZH, _edges(FILL)),
         Machine("continuous", "A continuous dispenser", "连续供水", Supply.STOPPED, _SUPPLY_ZH, _edges(SUPPLY)),
         Machine("valve", "A valve", "阀门", Valve.UNKNOWN, _VALVE_ZH, _edges(VALVE)),
@@ -72,6 +75,18 @@ def _alarm() -> Machine:
         edges=tuple(Edge(str(a), str(b), str(trigger)) for (a, trigger), b in alarm.TRANSITIONS.items()),
         letters={str(state): letter for state, letter in alarm.LETTERS.items()},
         frames=(("from any of A to F", loud), ("from any of G to I", silenced)),
+    )
+
+
+def _guard() -> Machine:
+    names = {verdict: verdict.name.lower() for verdict in Verdict}
+    return Machine(
+        name="guard",
+        title="What a guard says of the water",
+        title_zh="水质防护",
+        first=names[Verdict.UNKNOWN],
+        states={names[verdict]: CHINESE[verdict] for verdict in Verdict},
+        edges=tuple(Edge(names[a], names[b]) for a, targets in VERDICTS.items() for b in sorted(targets)),
     )
 
 

@@ -145,7 +145,7 @@ MUTANTS: Final = (
     Mutant(
         "a restart forgets the totaliser",
         "control.fill",
-        'meter=meter.from_saved(saved["meter"]),',
+        'meter=meter.from_saved(saved["meter"], now),',
         "meter=meter.NEVER_READ,",
         preset="calm",
     ),
