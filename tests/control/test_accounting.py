@@ -136,7 +136,7 @@ actions = st.lists(
 )
 
 
-@settings(max_examples=45)
+@settings(max_examples=25)
 @given(actions)
 def test_all_water_is_booked_once_and_every_order_ends_in_one_receipt(
     script: list[tuple[str, float, float]],
