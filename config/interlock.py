@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from config.expression import When
 from config.model import FileModel, Seconds, Tag
+from config.override import Bypassable
 
 Text = Annotated[str, Field(max_length=200)]
 
@@ -15,7 +16,8 @@ class Interlock(FileModel):
     ``closes`` valves; and it latches the trip of what it ``trips``: dispensers, which then need a reset by a person.
 
     ``on_unknown``: what cannot be judged for ``unknown_delay`` counts as true (``act``), or changes nothing
-    (``ignore``, with the reason under ``because``). ``text``, ``text_zh``: what it is, for people.
+    (``ignore``, with the reason under ``because``). ``text``, ``text_zh``: what it is, for people. ``bypass``: that a
+    person may take it out for a time.
     """
 
     when: When
@@ -28,6 +30,7 @@ class Interlock(FileModel):
     priority: Literal["low", "medium", "high", "critical"] = "high"
     text: Text = ""
     text_zh: Text = ""
+    bypass: Bypassable | None = None
 
     @model_validator(mode="after")
     def _does_something(self) -> "Interlock":

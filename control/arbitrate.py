@@ -7,6 +7,7 @@ from control.batch import BatchResult
 from control.cause import Cause, amount
 from control.code import Code
 from control.program import DispenserUnit, Program
+from control.protect import interlocked
 from control.pump import Pump
 from control.pump_group import PumpGroup
 from control.pumping import first_valve, flows, is_open
@@ -62,10 +63,11 @@ def _by_hand(work: Work) -> list[Demand]:
 def _interlock(work: Work, outputs: list[Demand]) -> None:
     """Forces safe what interlocks close and stop, and holds back the start of a pump that is not permitted."""
     program, found = work.program, work.found
-    for interlock, state in zip(program.interlocks, found.interlocks, strict=True):
-        if state.acts is not None:
+    for index, interlock in enumerate(program.interlocks):
+        acts = interlocked(program, found, index)
+        if acts is not None:
             for place in interlock.actuators:
-                outputs[place] = _held_safe(outputs[place], program.safe[place], state.acts)
+                outputs[place] = _held_safe(outputs[place], program.safe[place], acts)
     for permissive, refusing in zip(program.permissives, found.permissives, strict=True):
         if refusing.refuses is not None:
             for pump in permissive.pumps:

@@ -1,9 +1,10 @@
 """Bypasses: a protective function that a named person takes out for a limited time, where the site file allows it.
 
-A bypassed guard goes on judging and goes on being shown; it only no longer forbids or trips. The site file
-says for each function whether it may be bypassed, for how long, and how often in a day; where it says nothing, it may
-not. A bypass never clears a trip and is no way to a reset: a reset asks the guard itself. It is an alarm while it lasts
-and is recorded when it begins and when it ends. At its end the function acts at once on what it then sees.
+A bypassed guard or interlock goes on judging and goes on being shown; it only no longer forbids or trips. The site
+file says for each function whether it may be bypassed, for how long, and how often in a day; where it says nothing, it
+may not. A bypass never clears a trip. A reset asks a guard though it is bypassed: the water is what it is; a bypassed
+interlock it does not ask, so that a station whose switch has failed can be run by hand. A bypass is an alarm while it
+lasts and is recorded when it begins and when it ends. At its end the function acts at once on what it then sees.
 
 Practice: IEC 61511-1, 11.7.2 (bypass by a person, timed, alarmed, counted, never two on one function).
 """
@@ -31,7 +32,7 @@ class BypassRule:
 
 @dataclass(frozen=True, slots=True)
 class Bypass:
-    """``target`` (a guard) is out until ``ends_at`` (monotonic)."""
+    """``target`` (a guard or an interlock) is out until ``ends_at`` (monotonic)."""
 
     target: str
     by: str

@@ -156,7 +156,7 @@ def trip(work: Work, index: int) -> None:
             )
     for i in unit.tripped_by:
         if found.interlocks[i].trips:
-            work.latch(index, found.interlocks[i].acts)
+            work.latch(index, interlocked(work.program, found, i))
     for fault in faults(unit, found):
         if fault.code in TRIPPING_FAULTS:
             work.latch(index, fault)
@@ -202,20 +202,29 @@ def permission(
             run = run or guard.cause
         elif guard.verdict is Verdict.HOLD:
             hold = hold or guard.cause
-    run = run or next((cause for i in unit.interlocks if (cause := found.interlocks[i].acts)), None)
+    run = run or next((cause for i in unit.interlocks if (cause := interlocked(program, found, i))), None)
     run = run or level.forbids_run or next(iter(faults(unit, found)), None)
     refused = next((cause for i in unit.permissives if (cause := found.permissives[i].refuses)), None)
     return Permission(run or hold or level.forbids_start or refused, run)
 
 
+def interlocked(program: Program, found: Findings, index: int) -> Cause | None:
+    """What an interlock forbids now, and why; nothing while it is bypassed."""
+    acts = found.interlocks[index].acts
+    return None if acts is None or program.interlocks[index].name in found.bypassed else acts
+
+
 def not_resettable(program: Program, unit: DispenserUnit, found: Findings, now: Instant) -> Cause | None:
-    """Why a trip cannot be reset now, or ``None``: guards clear on fresh good data, and nothing stands that trips."""
+    """Why a trip cannot be reset now, or ``None``: guards clear on fresh good data, and nothing stands that trips.
+
+    A guard is asked though it is bypassed, since the water is what it is; an interlock is not.
+    """
     for g in unit.guards:
         cause = program.guards[g].not_clear(found.guards[g], now)
         if cause is not None:
             return cause
     for i in unit.tripped_by:
         cause = program.interlocks[i].not_clear(found.interlocks[i])
-        if cause is not None:
+        if cause is not None and program.interlocks[i].name not in found.bypassed:
             return cause
     return next(iter(faults(unit, found)), None)

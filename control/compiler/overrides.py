@@ -27,9 +27,8 @@ def compile_overrides(loaded: LoadedSite, safe: tuple[Demand, ...]) -> OverrideR
 
 def compile_bypasses(loaded: LoadedSite) -> dict[str, BypassRule]:
     """Every protective function that the site file lets people bypass."""
-    return {
-        f"{tag}.{parameter}": BypassRule(guard.bypass.longest, guard.bypass.per_day)
-        for tag, dispenser in loaded.site.dispensers.items()
-        for parameter, guard in dispenser.guards.items()
-        if guard.bypass is not None
-    }
+    site = loaded.site
+    allowed = {name: interlock.bypass for name, interlock in site.interlocks.items()}
+    for tag, dispenser in site.dispensers.items():
+        allowed |= {f"{tag}.{parameter}": guard.bypass for parameter, guard in dispenser.guards.items()}
+    return {name: BypassRule(rule.longest, rule.per_day) for name, rule in allowed.items() if rule is not None}

@@ -216,7 +216,10 @@ def watch(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
 
 @app.command()
 def why(
-    name: Annotated[str, typer.Argument(help="a valve, pump, dispenser, loop or signal")],
+    name: Annotated[
+        str,
+        typer.Argument(help="whatever has a name: a valve, dispenser, guard, interlock, alarm, signal, link ..."),
+    ],
     state: State = DEFAULT_STATE,
     as_json: Json = False,
 ) -> None:

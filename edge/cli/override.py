@@ -11,7 +11,7 @@ from edge.cli.printed import print_json, say
 from edge.cli.screen import console
 
 Target = Annotated[str, typer.Argument(help="a valve, a pump, an output or a signal, such as XV-101")]
-Function = Annotated[str, typer.Argument(help="a guard, such as FILL-1.turbidity")]
+Function = Annotated[str, typer.Argument(help="a guard, such as FILL-1.turbidity, or an interlock")]
 For = Annotated[str, typer.Option("--for", help="for how long, with its unit: '10 min'", show_default=False)]
 Why = Annotated[str, typer.Option("--reason", help="why, in words; it is recorded", show_default=False)]
 

@@ -5,6 +5,7 @@ import math
 import os
 import time
 from dataclasses import asdict
+from difflib import get_close_matches
 from typing import Any, Final
 
 from config.errors import CommandRefused
@@ -409,7 +410,7 @@ class Requests:
         if answer is None:
             return self._how(name) or refused("unknown-name", self._unknown(name))
         result = why_json(answer)
-        names = [cause["seen"]["signal"] for cause in result["causes"] if cause["seen"]]
+        names = [cause["seen"]["signal"] for cause in result["causes"] if cause["seen"]] or list(answer.signals)
         for cause in result["causes"]:
             if cause["seen"] and isinstance(signals[cause["seen"]["signal"]].definition, OpcUaSignal):
                 cause["seen"]["status"] = status_text(bytes.fromhex(cause["seen"]["raw"]))
@@ -456,10 +457,13 @@ class Requests:
         if measured:
             return f"{device} has no such measurement; it has {', '.join(measured)}"
         named = [demand.tag for demand in controller.state.outputs] + list(controller.program.dispenser_index)
-        named += list(controller.program.loop_index)
-        known = ", ".join([*named, *site.devices, *site.links])
+        named += [*controller.program.loop_index, *site.devices, *site.links]
+        rules = [*controller.program.guard_index, *site.interlocks, *site.permissives]
+        close = get_close_matches(name, [*named, *rules, *controller.program.alarms.index], 1)
         example = signals.field[0].name if signals.field else f"{next(iter(site.links), 'link')}.connected"
-        return f"there is no '{name}'; ask for {known}, or for a signal such as {example}"
+        if close:
+            return f"there is no '{name}'; did you mean '{close[0]}'?"
+        return f"there is no '{name}'; ask for {', '.join(named)}, or for a signal such as {example}"
 
     def _problem(self, signal: Signal) -> dict[str, Any] | None:
         controller = self._controller

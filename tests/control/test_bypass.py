@@ -1,14 +1,17 @@
 """A bypass is allowed by the site file only, for a time, by a person on site; it clears no trip."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from config.load import load_site
 from control.bypass import BypassRule
 from control.code import Code
 from control.command import Answer, Op
 from control.saved import restored, to_saved
-from tests.control.bench import FillStation
+from tests.control.bench import SITES, FillStation
 
 GUARD = "FILL-1.turbidity"
 
@@ -145,3 +148,49 @@ def test_a_restart_ends_it_where_the_site_file_no_longer_allows_it() -> None:
     saved = to_saved(station.program, station.state, station.now)
     forbidding = replace(station.program, bypasses={})
     assert not restored(forbidding, saved, station.now).bypasses.standing
+
+
+def _interlocked(effect: str, tmp_path: Path) -> FillStation:
+    path = tmp_path / "site.yaml"
+    text = (SITES / "fill-station.yaml").read_text("utf-8")
+    text = re.sub(r"\n(interlocks|permissives):\n(  .*\n|\n)*", "\n", text)
+    interlock = f"PLC-100.level < 2 m, {effect}, bypass: {{longest: 10 min, per_day: 1}}"
+    path.write_text(f"{text}\ninterlocks:\n  suction-low: {{when: {interlock}}}\n", "utf-8")
+    station = FillStation(load_site(path)).ready()
+    station.values["PLC-100.level"] = 1.8
+    return station
+
+
+def test_a_bypassed_interlock_stops_nothing_and_goes_on_being_shown(tmp_path: Path) -> None:
+    station = _interlocked("stops: [P-101]", tmp_path)
+    station.run(1.0)
+    assert not station.order().accepted
+    assert bypass(station, target="suction-low").accepted
+    assert station.order().accepted
+    station.until("full-flow")
+    assert station.output("P-101") is True
+    standing = {alarm.id for alarm in station.state.alarms.standing}
+    assert {"suction-low.interlock-acts", "suction-low.bypassed"} <= standing
+
+
+def test_at_the_end_of_its_bypass_an_interlock_stops_in_the_same_scan(tmp_path: Path) -> None:
+    station = _interlocked("stops: [P-101], closes: [XV-101]", tmp_path)
+    bypass(station, target="suction-low")
+    station.order()
+    station.until("full-flow")
+    station.ask(Op.END_BYPASS, "suction-low")
+    assert (station.output("XV-101"), station.output("P-101")) == (False, False)
+
+
+def test_an_interlock_that_tripped_lets_a_reset_pass_while_it_is_bypassed_and_trips_again_after(tmp_path: Path) -> None:
+    station = _interlocked("trips: [FILL-1]", tmp_path)
+    station.run(1.0)
+    assert tripped(station)
+    assert not station.ask(Op.RESET, "FILL-1").accepted
+    assert bypass(station, target="suction-low").accepted
+    assert tripped(station)
+    assert station.ask(Op.RESET, "FILL-1").accepted
+    station.run(1.0)
+    assert not tripped(station)
+    station.run(60.0)
+    assert tripped(station)

@@ -1,18 +1,21 @@
 """Why: every answer ends in the cause of it all, with the bytes that were on the wire."""
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
+from config.load import load_site
 from config.sample import Reason, Sample
+from control.bypass import BypassRule
 from control.cause import Cause, Seen, chain, root, sentence
 from control.code import Code
 from control.command import Command, Op
 from control.scan import scan
 from control.why import Answer, to_json, why
-from tests.control.bench import PERIOD_S, FillStation
+from tests.control.bench import PERIOD_S, SITES, FillStation
 from tests.control.test_continuous import PlantOutlet
+from tests.control.test_interlock import PumpStation
 
 
 @dataclass
@@ -155,6 +158,56 @@ def test_a_signal_tells_value_quality_and_age() -> None:
     assert wired.why("AIT-101.turbidity").state == "2.5 NTU, good, received 0.0 s ago"
     station.silent.add("AIT-101")
     assert wired.why("AIT-101.turbidity", 5.0).state == "2.5 NTU, uncertain (stale), received 5.0 s ago"
+
+
+def test_a_guard_tells_its_verdict_and_what_it_reads() -> None:
+    station = FillStation().ready()
+    wired = _Wired(station)
+    fit = wired.why("FILL-1.turbidity")
+    assert (fit.state, fit.causes, fit.signals) == ("fit", (), ("AIT-101.turbidity",))
+    station.values["AIT-101.turbidity"] = 16.0
+    breach = wired.why("FILL-1.turbidity")
+    assert breach.state == "breach"
+    assert [cause.code for cause in breach.causes] == [Code.ABOVE_INSTANT]
+
+
+def test_a_permissive_and_an_interlock_tell_the_condition_that_decided() -> None:
+    station = PumpStation(load_site(SITES.parents[1] / "docs" / "examples" / "pump-station.yaml"))
+    station.values |= {"RIO-1.level": 0.8, "RIO-1.pressure": 2.0, "RIO-1.emergency_stop": False}
+    station.run(1.0)
+
+    def told(name: str) -> tuple[str, list[str]]:
+        answer = why(station.program, station.state, tuple(station.image), name, station.now)
+        assert answer is not None
+        return answer.state, [sentence(cause) for cause in answer.causes]
+
+    assert told("suction-low") == (
+        "does not act on RIO-1.level < 0.5 m until 0.6 m for 5 s",
+        ["RIO-1.level < 0.5 m until 0.6 m does not hold (RIO-1.level = 0.8 m)"],
+    )
+    state, causes = told("level-to-start")
+    assert state == "permits no start without RIO-1.level > 1 m"
+    assert causes[-1] == "RIO-1.level > 1 m does not hold (RIO-1.level = 0.8 m)"
+    station.values |= {"RIO-1.emergency_stop": True, "RIO-1.level": 2.0}
+    station.run(1.0)
+    assert told("emergency-stop")[0] == "acts on RIO-1.emergency_stop"
+    assert told("level-to-start") == (
+        "permits a start on RIO-1.level > 1 m",
+        ["RIO-1.level > 1 m holds (RIO-1.level = 2 m)"],
+    )
+    state, causes = told("emergency-stop.interlock-acts")
+    assert state == "unacknowledged, priority critical"
+    assert causes[-1] == "RIO-1.emergency_stop holds (RIO-1.emergency_stop = on)"
+    assert told("suction-low.interlock-acts") == ("normal, priority high", [])
+
+
+def test_what_is_bypassed_is_said_of_it_and_of_its_dispenser() -> None:
+    station = FillStation().ready()
+    station.program = replace(station.program, bypasses={"FILL-1.turbidity": BypassRule(600.0, 1)})
+    station.ask(Op.BYPASS, "FILL-1.turbidity", "local:wang", duration_s=60.0, reason="lamp is being changed")
+    for name in ("FILL-1.turbidity", "FILL-1"):
+        [beside] = _Wired(station).why(name).beside
+        assert sentence(beside) == "FILL-1.turbidity is bypassed by local:wang: lamp is being changed"
 
 
 def test_there_is_no_answer_for_a_name_there_is_none_of() -> None:
