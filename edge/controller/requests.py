@@ -461,9 +461,8 @@ class Requests:
         rules = [*controller.program.guard_index, *site.interlocks, *site.permissives]
         close = get_close_matches(name, [*named, *rules, *controller.program.alarms.index], 1)
         example = signals.field[0].name if signals.field else f"{next(iter(site.links), 'link')}.connected"
-        if close:
-            return f"there is no '{name}'; did you mean '{close[0]}'?"
-        return f"there is no '{name}'; ask for {', '.join(named)}, or for a signal such as {example}"
+        hint = f" (did you mean '{close[0]}'?)" if close else ""
+        return f"there is no '{name}'{hint}; ask for {', '.join(named)}, or for a signal such as {example}"
 
     def _problem(self, signal: Signal) -> dict[str, Any] | None:
         controller = self._controller
