@@ -6,6 +6,7 @@ that nobody demands anything of goes to its safe position.
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from config.sample import Value
 from control.cause import Cause
@@ -19,6 +20,15 @@ class Rank(IntEnum):
     SEQUENCE = 2
     OVERRIDE = 3
     PROTECT = 4
+
+
+CHINESE: Final[dict[Rank, str]] = {
+    Rank.SAFE_DEFAULT: "安全位置",
+    Rank.REGULATE: "调节",
+    Rank.SEQUENCE: "顺序控制",
+    Rank.OVERRIDE: "人工强制",
+    Rank.PROTECT: "保护",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ Served volume is the meter's totaliser; what it counts with the valve proved clo
 each stop, what was served goes into the ledger. What goes wrong leads to what ``response.CONTINUOUS`` says.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, Literal
@@ -48,6 +49,12 @@ class Phase(StrEnum):
     RAMPING = "ramping"
     HOLDING = "holding"
 
+
+CHINESE: Final[Mapping[str, str]] = {
+    Phase.STOPPED: "停止",
+    Phase.RAMPING: "升降",
+    Phase.HOLDING: "保持",
+}
 
 TRANSITIONS: Final[dict[Phase, frozenset[Phase]]] = {
     Phase.STOPPED: frozenset({Phase.RAMPING}),

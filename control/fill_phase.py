@@ -4,6 +4,7 @@
 from any state with an order ``stopping -> settling -> receipt``.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -24,6 +25,19 @@ class Phase(StrEnum):
     RECEIPT = "receipt"
 
 
+CHINESE: Final[Mapping[str, str]] = {
+    Phase.IDLE: "空闲",
+    Phase.AUTHORISED: "已授权",
+    Phase.CHECKING: "检查",
+    Phase.ARMED: "就绪",
+    Phase.SLOW_START: "小流量起动",
+    Phase.FULL_FLOW: "大流量",
+    Phase.SLOW_FINISH: "小流量收尾",
+    Phase.CLOSING: "关阀",
+    Phase.STOPPING: "中止",
+    Phase.SETTLING: "静置",
+    Phase.RECEIPT: "出具单据",
+}
 DISPENSING: Final = frozenset({Phase.SLOW_START, Phase.FULL_FLOW, Phase.SLOW_FINISH})
 """The phases in which water may flow."""
 ENDING: Final = frozenset({Phase.CLOSING, Phase.STOPPING, Phase.SETTLING, Phase.RECEIPT})

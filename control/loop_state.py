@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from control.autotune import AutotuneState, Tuning
 from control.cause import Cause
@@ -15,6 +16,9 @@ class Mode(StrEnum):
     MANUAL = "manual"
     AUTO = "auto"
     CASCADE = "cascade"
+
+
+CHINESE: Final[dict[Mode, str]] = {Mode.MANUAL: "手动", Mode.AUTO: "自动", Mode.CASCADE: "串级"}
 
 
 @dataclass(frozen=True, slots=True)

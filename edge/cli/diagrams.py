@@ -11,8 +11,10 @@ from typing import Annotated, Final, TypeVar
 import typer
 
 from control import alarm
+from control.continuous import CHINESE as SUPPLY_ZH
 from control.continuous import TRANSITIONS as SUPPLY
 from control.continuous import Phase as Supply
+from control.fill_phase import CHINESE as FILL_ZH
 from control.fill_phase import TRANSITIONS as FILL
 from control.fill_phase import Phase as Fill
 from control.pump import TRANSITIONS as PUMP
@@ -56,8 +58,8 @@ def machines() -> tuple[Machine, ...]:
     return (
         _alarm(),
         _guard(),
-        Machine("batch", "A fill at a batch dispenser", "批量取水", Fill.IDLE, _FILL_ZH, _edges(FILL)),
-        Machine("continuous", "A continuous dispenser", "连续供水", Supply.STOPPED, _SUPPLY_ZH, _edges(SUPPLY)),
+        Machine("batch", "A fill at a batch dispenser", "批量取水", Fill.IDLE, FILL_ZH, _edges(FILL)),
+        Machine("continuous", "A continuous dispenser", "连续供水", Supply.STOPPED, SUPPLY_ZH, _edges(SUPPLY)),
         Machine("valve", "A valve", "阀门", Valve.UNKNOWN, _VALVE_ZH, _edges(VALVE)),
         Machine("pump", "A pump", "泵", Pump.UNKNOWN, _PUMP_ZH, _edges(PUMP)),
     )
@@ -96,24 +98,6 @@ def _edges(table: Mapping[_State, Iterable[_State]]) -> tuple[Edge, ...]:
     return tuple(Edge(str(a), str(b)) for a in order for b in sorted(table[a], key=order.index))
 
 
-_SUPPLY_ZH: Final[Mapping[str, str]] = {
-    Supply.STOPPED: "停止",
-    Supply.RAMPING: "升降",
-    Supply.HOLDING: "保持",
-}
-_FILL_ZH: Final[Mapping[str, str]] = {
-    Fill.IDLE: "空闲",
-    Fill.AUTHORISED: "已授权",
-    Fill.CHECKING: "检查",
-    Fill.ARMED: "就绪",
-    Fill.SLOW_START: "小流量起动",
-    Fill.FULL_FLOW: "大流量",
-    Fill.SLOW_FINISH: "小流量收尾",
-    Fill.CLOSING: "关阀",
-    Fill.STOPPING: "中止",
-    Fill.SETTLING: "静置",
-    Fill.RECEIPT: "出具单据",
-}
 _VALVE_ZH: Final[Mapping[str, str]] = {
     Valve.UNKNOWN: "阀位未知",
     Valve.CLOSED: "关到位",

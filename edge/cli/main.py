@@ -27,7 +27,7 @@ from edge.cli.identify import identify
 from edge.cli.loop import loop, loops, tune
 from edge.cli.matrix import matrix
 from edge.cli.meter_replaced import meter_replaced
-from edge.cli.options import DEFAULT_STATE, Json, State, TakesNegatives
+from edge.cli.options import DEFAULT_STATE, Json, Lang, State, TakesNegatives
 from edge.cli.orders import orders, pre_act_reset, start
 from edge.cli.override import bypass, end_bypass, force, overrides, release
 from edge.cli.permit import permit
@@ -220,6 +220,7 @@ def why(
         str,
         typer.Argument(help="whatever has a name: a valve, dispenser, guard, interlock, alarm, signal, link ..."),
     ],
+    language: Lang = "en",
     state: State = DEFAULT_STATE,
     as_json: Json = False,
 ) -> None:
@@ -227,7 +228,7 @@ def why(
     from edge.cli.show import show_why
 
     answer = ask(state, {"op": "why", "name": name})
-    print_json(answer) if as_json else show_why(answer)
+    print_json(answer) if as_json else show_why(answer, language)
 
 
 @app.command(cls=TakesNegatives)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -12,6 +12,7 @@ DEFAULT_STATE: Final = Path("/var/lib/penstock")
 
 State = Annotated[Path, typer.Option("--state", help="the state directory", envvar="PENSTOCK_STATE", readable=False)]
 Json = Annotated[bool, typer.Option("--json", help="answer as JSON")]
+Lang = Annotated[Literal["en", "zh"], typer.Option("--lang", help="the language of the sentences")]
 Unit = Annotated[
     int | None, typer.Option("--unit", help="the Modbus unit, of a link or of --port or --host", min=0, max=255)
 ]

@@ -1,7 +1,7 @@
 """What commands print for people: tables and chains, worst first."""
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -14,6 +14,7 @@ from config.water_hammer import water_hammer
 from control.cause import sentence
 from control.compiler.guards import compile_guards
 from control.concession import concessions
+from control.sentences import Language
 from edge.cli.alarms import alarms_table
 from edge.cli.link_tables import links_view
 from edge.cli.override import overrides_table
@@ -214,35 +215,53 @@ def _foot(answer: dict[str, Any]) -> Text:
     return text
 
 
-def show_why(answer: dict[str, Any]) -> None:
-    console.print(why_view(answer))
+class _Words(NamedTuple):
+    """What is said around the sentences of a chain."""
+
+    colon: str
+    because: str
+    read: str
+    place: str
+    beside: str
 
 
-def why_view(answer: dict[str, Any]) -> Text:
+_WHY: Final[dict[Language, _Words]] = {
+    "en": _Words(": ", "because ", "it read {value} ({reason}) at {when}", "from {place}", "beside: "),
+    "zh": _Words("：", "因为 ", "{when} 读数 {value}（{reason}）", "来自 {place}", "另外："),
+}
+
+
+def show_why(answer: dict[str, Any], language: Language = "en") -> None:
+    console.print(why_view(answer, language))
+
+
+def why_view(answer: dict[str, Any], language: Language = "en") -> Text:
     """The chain of causes, each under the one it explains, down to the bytes on the wire."""
+    words, key = _WHY[language], "text" if language == "en" else "text_zh"
+    state = answer["state"] if language == "en" else answer.get("state_zh", answer["state"])
     text = Text()
-    text.append(f"{answer['subject']}: {answer['state']}\n", "bold")
+    text.append(f"{answer['subject']}{words.colon}{state}\n", "bold")
     if answer.get("problem"):
         for line in _problem_lines(answer["problem"]):
             text.append(f"  {line}\n", "yellow")
     if "status" in answer:
         _append_status(text, answer)
     for depth, cause in enumerate(answer["causes"]):
-        text.append("  " * depth + "because " + cause["text"] + "\n")
+        text.append("  " * depth + words.because + cause[key] + "\n")
         indent = depth + 1
         seen = cause["seen"]
         if seen is not None:
             wire = answer["wire"].get(seen["signal"])
             when = datetime.fromtimestamp(seen["utc"]).astimezone().strftime("%H:%M:%S.%f")[:-3]
+            value = _amount(seen["value"], seen["unit"], 7)
             text.append(
-                "  " * indent + f"it read {_amount(seen['value'], seen['unit'], 7)} ({seen['reason']}) at {when}\n",
-                "yellow",
+                "  " * indent + words.read.format(value=value, reason=seen["reason"], when=when) + "\n", "yellow"
             )
             if wire is not None:
-                text.append("  " * indent + f"from {_place(wire, seen)}\n", "cyan")
+                text.append("  " * indent + words.place.format(place=_place(wire, seen)) + "\n", "cyan")
                 _append_inputs(text, answer["wire"], seen["signal"], indent + 1)
     for cause in answer.get("beside", ()):
-        text.append(f"  beside: {cause['text']}\n", "yellow")
+        text.append(f"  {words.beside}{cause[key]}\n", "yellow")
     if not answer["causes"]:
         inputs = {name for wire in answer["wire"].values() for name in wire.get("inputs", [])}
         for signal, wire in answer["wire"].items():

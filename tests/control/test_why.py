@@ -91,7 +91,8 @@ def test_in_a_fill_why_tells_how_far_it_is() -> None:
 def test_without_an_order_why_says_so() -> None:
     wired = _Wired(FillStation().ready())
     assert [cause.code for cause in wired.why("XV-101").causes] == [Code.NO_ORDER]
-    assert wired.why("FILL-1").state == "idle; ready"
+    assert wired.why("FILL-1").words == ("idle; ready", "空闲；可以开始")
+    assert wired.why("XV-101").words == ("off (closed), demanded by sequence", "关，由顺序控制要求")
 
 
 def test_a_pump_that_waits_for_its_valve_says_so() -> None:
@@ -221,6 +222,8 @@ def test_the_answer_as_json_has_each_sentence_and_the_reading() -> None:
     body = to_json(_Wired(station).why("XV-101"))
     assert [cause["code"] for cause in body["causes"]] == ["tripped", "above-instant-limit"]
     assert body["causes"][-1]["text"] == "AIT-101.turbidity is above its instant limit 15 NTU"
+    assert body["causes"][-1]["text_zh"] == sentence(Cause(Code.ABOVE_INSTANT, "AIT-101.turbidity", ("15 NTU",)), "zh")
+    assert body["state_zh"] == "关，由保护要求"
     assert body["causes"][-1]["seen"]["raw"] == raw(16.0)
 
 

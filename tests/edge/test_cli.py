@@ -173,6 +173,11 @@ async def test_the_outlet_is_run_from_the_command_line(station: Station) -> None
     assert (code, answer["refusal"]["code"]) == (exit_codes.REFUSED, "supply-goes-on")
     code, answer = await _ask(station, "why", "FV-201")
     assert (code, answer["causes"][0]["code"]) == (exit_codes.DONE, "regulating")
+    told = await asyncio.to_thread(_penstock, "why", "FV-201", "--lang", "zh", "--state", station.state)
+    assert "，由调节要求\n因为 " in told.stdout
+    code, answer = await _ask(station, "why", "INDUSTRY.turbidity")
+    assert (code, answer["state"], answer["state_zh"]) == (exit_codes.DONE, "fit", "合格")
+    assert list(answer["wire"]) == ["AIT-201.turbidity"]
     code, answer = await _ask(station, "why", "FV-999")
     assert (code, answer["code"]) == (exit_codes.WRONG, "unknown-name")
     code, answer = await _ask(station, "receipts")
