@@ -56,6 +56,7 @@ CHINESE: Final[Mapping[State, str]] = dict(
         strict=True,
     )
 )
+PRIORITIES_CHINESE: Final = dict(zip(Priority, ("记录", "低", "中", "高", "紧急"), strict=True))
 UNANSWERED: Final = frozenset({State.UNACKNOWLEDGED, State.RETURNED, State.LATCHED_UNACKNOWLEDGED})
 """The states that wait for a person to acknowledge. Only in these may a horn sound."""
 SILENCED: Final = frozenset({State.SHELVED, State.SUPPRESSED, State.OUT_OF_SERVICE})

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from config.sample import Quality, Sample, Value
 from control.alarm import CHINESE as STATES_ZH
+from control.alarm import PRIORITIES_CHINESE as PRIORITIES_ZH
 from control.alarm import AlarmState
 from control.allocate import granted
 from control.arbitration import CHINESE as RANKS_ZH
@@ -167,7 +168,7 @@ def _permissive(permissive: Permissive, now: PermissiveState, situation: Situati
 
 def _alarm(now: AlarmState) -> Answer:
     held = f"{str(now.state).replace('-', ' ')}, priority {now.priority.name.lower()}"
-    held_zh = f"{STATES_ZH[now.state]}，优先级 {now.priority.name.lower()}"
+    held_zh = f"{STATES_ZH[now.state]}，优先级 {PRIORITIES_ZH[now.priority]}"
     if now.by:
         reason = f": {now.reason}" if now.reason else ""
         held, held_zh = f"{held}, by {now.by}{reason}", f"{held_zh}，{now.by}{reason}"
