@@ -5,7 +5,7 @@ outside its limits, which orders were taken.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 from config.sample import NOT_YET_READ, Quality, Reason, Sample
@@ -70,11 +70,13 @@ class Step:
 class Witness:
     """What the onlooker remembers, by guard, without asking the logic. Times are monotonic.
 
-    ``unread_since``: no good reading since. ``beyond_since``: good readings beyond a stop limit since. ``unclear_at``:
-    last seen outside the clear band, or not good. ``result_time`` and ``result_at``: the newest result of a batch guard
-    by its own time, and when it was first seen. ``accepted`` and ``receipted``: ids of orders.
+    ``unread``: no good reading since the start; ``unread_since``: none since then. ``beyond_since``: good readings
+    beyond a stop limit since. ``unclear_at``: last seen outside the clear band, or not good. ``result_time`` and
+    ``result_at``: the newest result of a batch guard by its own time, and when it was first seen. ``accepted`` and
+    ``receipted``: ids of orders.
     """
 
+    unread: tuple[bool, ...]
     unread_since: tuple[float | None, ...]
     beyond_since: tuple[float | None, ...]
     unclear_at: tuple[float, ...]
@@ -88,7 +90,19 @@ def first_witness(program: Program, now: Instant) -> Witness:
     """At a start nothing has been read, and nothing is clear."""
     count = len(program.guards)
     none: tuple[float | None, ...] = (None,) * count
-    return Witness((now.mono,) * count, none, (now.mono,) * count, none, none)
+    return Witness((True,) * count, (now.mono,) * count, none, (now.mono,) * count, none, none)
+
+
+def restarted(seen: Witness, program: Program, now: Instant) -> Witness:
+    """After a restart nothing has been read, as at a start; what was taken and recorded is known still."""
+    fresh = first_witness(program, now)
+    return replace(
+        fresh,
+        result_time=seen.result_time,
+        result_at=seen.result_at,
+        accepted=seen.accepted,
+        receipted=seen.receipted,
+    )
 
 
 def looked_on(seen: Witness, step: Step) -> Witness:
@@ -103,6 +117,7 @@ def looked_on(seen: Witness, step: Step) -> Witness:
     receipts = {event.body["order_id"] for event in step.events(Kind.RECEIPT, "receipt")}
     orders = {a.command.order_id for a in step.result.answers if a.accepted and a.command.op is Op.ORDER}
     return Witness(
+        unread=tuple(never and number is None for never, number in zip(seen.unread, numbers, strict=True)),
         unread_since=tuple(
             None if number is not None else (since if since is not None else now)
             for number, since in zip(numbers, seen.unread_since, strict=True)

@@ -12,9 +12,11 @@ from control.compiler import compile_site
 from control.event import Event
 from control.fill import BatchState
 from control.instant import Instant
+from control.invariants import broken
 from control.program import Program
 from control.scan import ScanResult, scan
 from control.state import ScanState, initial_state
+from control.witness import Step, Witness, first_witness, looked_on, restarted
 
 SITES = Path(__file__).parents[2] / "config" / "sites"
 START_UTC = 1_790_000_000.0
@@ -54,6 +56,8 @@ class Bench:
     conditioned: tuple[Sample, ...] = ()
     events: list[Event] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
+    _seen: Witness | None = None
+    _left: ScanState | None = None
     _command_count: int = 0
 
     def __post_init__(self) -> None:
@@ -96,14 +100,25 @@ class Bench:
     def scanned(self, image: tuple[Sample, ...], commands: tuple[Command, ...], result: ScanResult) -> None:
         """Overridden by whoever looks on; ``state`` is still the one before."""
 
+    def _look_on(self, image: tuple[Sample, ...], commands: tuple[Command, ...], result: ScanResult) -> None:
+        """Whatever a test does, no scan breaks a promise. Another state than the last scan left is a restart."""
+        before = self._seen or first_witness(self.program, self.now)
+        if self.state is not self._left:
+            before = restarted(before, self.program, self.now)
+        step = Step(self.program, self.state, image, commands, self.now, result)
+        self._seen = looked_on(before, step)
+        found = [f"{one.name}: {text}" for one, text in broken(step, before, self._seen)]
+        assert not found, found
+
     def scan(self, *commands: Command) -> None:
         self.mono = round(self.mono + PERIOD_S, 6)
         self.plant()
         self.refresh()
         image = tuple(self.image)
         result = scan(self.program, self.state, image, commands, self.now)
+        self._look_on(image, commands, result)
         self.scanned(image, commands, result)
-        self.state, self.conditioned = result.state, result.image
+        self.state, self._left, self.conditioned = result.state, result.state, result.image
         self.events.extend(result.events)
         self.answers.extend(result.answers)
         undeclared = self.state.alarms.states.get(0)

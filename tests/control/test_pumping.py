@@ -5,19 +5,17 @@ from pathlib import Path
 import pytest
 
 from config.load import load_site
-from config.sample import Reason, Sample
+from config.sample import Reason
 from control.arbitrate import at_stop
 from control.arbitration import Rank
 from control.cause import chain, root
 from control.code import Code
-from control.command import Answer, Command, Op
+from control.command import Answer, Op
 from control.fill import BatchState
-from control.invariants import broken
 from control.saved import restored, to_saved
-from control.scan import ScanResult
 from control.valve import Position, Stage
 from control.why import why
-from control.witness import Step, Witness, first_witness, looked_on
+from control.witness import Witness
 from tests.control.bench import PERIOD_S, Bench
 
 SITE = Path(__file__).with_name("sites") / "pumps.yaml"
@@ -74,13 +72,6 @@ class Arms(Bench):
         state = self.state.dispensers[arm - 1]
         assert isinstance(state, BatchState)
         return state
-
-    def scanned(self, image: tuple[Sample, ...], commands: tuple[Command, ...], result: ScanResult) -> None:
-        """Every scan is looked on: it breaks no promise."""
-        before = self.seen or first_witness(self.program, self.now)
-        step = Step(self.program, self.state, image, commands, self.now, result)
-        self.seen = looked_on(before, step)
-        assert [(one.name, text) for one, text in broken(step, before, self.seen)] == []
 
     def order(self, arm: int, volume_m3: float, order_id: str) -> Answer:
         return self.ask(Op.ORDER, f"FILL-{arm}", order_id=order_id, volume_m3=volume_m3)

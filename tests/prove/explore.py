@@ -18,7 +18,7 @@ from control.program import Program
 from control.saved import restored, to_saved
 from control.scan import scan
 from control.state import ScanState, initial_state
-from control.witness import Step, Witness, first_witness, looked_on
+from control.witness import Step, Witness, first_witness, looked_on, restarted
 from tests.prove.abstraction import key
 
 START_UTC: Final = 1_790_000_000.0
@@ -136,17 +136,7 @@ def _restart(node: Node, station: Station) -> tuple[Node, Counterexample | None]
     """The controller is killed and started again at once."""
     program = station.program
     state = restored(program, to_saved(program, node.state, node.now), node.now)
-    fresh = first_witness(program, node.now)
-    known = node.witness
-    witness = Witness(
-        fresh.unread_since,
-        fresh.beyond_since,
-        fresh.unclear_at,
-        known.result_time,
-        known.result_at,
-        known.accepted,
-        known.receipted,
-    )
+    witness = restarted(node.witness, program, node.now)
     after = Node(state, witness, node.now, "restart", node)
     wrong = broken_by_restart(program, node.state, state)
     return after, _counterexample("restart", wrong[0], after) if wrong else None
