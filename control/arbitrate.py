@@ -44,6 +44,8 @@ def arbitrate(work: Work) -> None:
     for group in program.pump_groups:
         _pumps_of_group(work, group, outputs)
     _interlock(work, outputs)
+    for place in program.lone_valves:
+        outputs[place] = _gently(work, place, outputs[place], fast=False)
     _speeds(work, outputs)
     _limits(work, outputs)
     _second_commands(work, outputs)

@@ -75,9 +75,9 @@ class Program:
     ``proof_intervals`` are by guard, in seconds.
 
     ``safe``: every actuator in its safe position (valves closed, pumps off), in the order of all outputs: valves,
-    pumps, analog outputs, close commands of valves with two (``close_places``: where, by valve).
-    ``off_takes``: the dispensers that take part in the allocation. ``longest_step_s``: no loop integrates over a longer
-    gap between two scans.
+    pumps, analog outputs, close commands of valves with two (``close_places``: where, by valve). ``lone_valves``: those
+    with a closing time that no dispenser has. ``off_takes``: the dispensers that take part in the allocation.
+    ``longest_step_s``: no loop integrates over a longer gap between two scans.
     """
 
     signal_names: tuple[str, ...]
@@ -104,6 +104,7 @@ class Program:
     bypasses: dict[str, BypassRule]
     guard_index: dict[str, int]
     close_places: dict[int, int]
+    lone_valves: tuple[int, ...]
     proof_intervals: tuple[float | None, ...]
     concessions: tuple[Concession, ...]
     compliance: Compliance

@@ -20,6 +20,7 @@ from control.compiler.quality import compile_compliance, compile_permits
 from control.concession import concessions
 from control.guard import Guard
 from control.program import DispenserUnit, Program
+from control.valve import Valve
 
 LONGEST_STEP_S = 1.0
 STEP_PERIODS = 3.0
@@ -75,12 +76,18 @@ def compile_site(loaded: LoadedSite) -> Program:
         interlocks=interlocks,
         permissives=permissives,
         close_places=close_places(valves, safe),
+        lone_valves=_lone_valves(valves, units),
         concessions=concessions(loaded),
         compliance=compile_compliance(loaded, guards, zone),
         permits=compile_permits(loaded, guards),
     )
     alarms = compile_alarms(loaded, program)
     return replace(program, alarms=alarms, alarm_conditions=compile_alarm_conditions(loaded, alarms, names))
+
+
+def _lone_valves(valves: tuple[Valve, ...], units: list[DispenserUnit]) -> tuple[int, ...]:
+    taken = {place for unit in units for place in (unit.valve, unit.slow_valve)}
+    return tuple(i for i, valve in enumerate(valves) if valve.close_time > 0 and i not in taken)
 
 
 def _off_takes(loaded: LoadedSite, units: list[DispenserUnit]) -> tuple[int, ...]:

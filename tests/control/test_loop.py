@@ -32,8 +32,8 @@ ACTUATORS = {"FV-1": "fv_1", "FV-2": "fv_2", "FV-3": "fv_3", "FV-4": "fv_4", "SC
 class Plant(Bench):
     """A tank filled through FV-1, an off-take with chlorine dosed into it, a header of two valves, a blend."""
 
-    def __init__(self) -> None:
-        super().__init__(LOADED)
+    def __init__(self, loaded: LoadedSite = LOADED) -> None:
+        super().__init__(loaded)
         self.inflow = self.chlorine = self.blend = self.blend_pump = self.blend_pipe = 0.0
         self.level, self.outflow, self.demand, self.pressure = 2.0, 0.0, 1.0, 4.0
         self.total = 100.0
@@ -195,6 +195,33 @@ def test_an_override_does_not_dose_where_protect_forbids_the_dispenser() -> None
     plant.values["IO-1.turbidity"] = 50.0
     plant.scan()
     assert plant.percent("SC-1") == 0.0
+
+
+@pytest.mark.parametrize("way", ["interlock", "release"])
+def test_a_valve_that_no_dispenser_has_closes_no_faster_than_its_pipe_bears_either(way: str, tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    more = "{{table: holding, address: {}, type: uint16, scale: 0.1, unit: '%'{}}}"
+    signals = f"fv_5: {more.format(32, ', writable: true')}\n        zt_5: {more.format(33, '')}\n        ao_1:"
+    valve = "{type: modulating, position_command: IO-1.fv_5, position: IO-1.zt_5, travel: 20 s, close_time: 40 s}"
+    text = SITE.read_text("utf-8").replace("ao_1:", signals, 1).replace("valves:\n", f"valves:\n  FV-5: {valve}\n", 1)
+    path.write_text(f"{text}\ninterlocks:\n  tank-full: {{when: IO-1.level > 5 m, closes: [FV-5]}}\n", "utf-8")
+    plant = Plant(load_site(path))
+    plant.run(5.0)
+    assert plant.ask(Op.FORCE, "FV-5", value=80.0, duration_s=600.0, reason="flushing").accepted
+    plant.run(5.0)
+    assert plant.percent("FV-5") == 80.0
+    if way == "release":
+        plant.ask(Op.RELEASE, "FV-5")
+    else:
+        plant.level = 6.0
+    openings = [80.0]
+    for _ in range(80):
+        plant.scan()
+        openings.append(plant.percent("FV-5"))
+    slowest = 80.0 * 40.0 / 100.0
+    assert openings.index(0.0) * PERIOD_S >= slowest - 1.0
+    assert max(before - after for before, after in pairwise(openings)) <= 2.5
+    assert openings[-1] == 0.0
 
 
 def test_an_output_by_hand_needs_manual_and_goes_there_at_its_rate() -> None:
