@@ -35,8 +35,8 @@ def compile_site(loaded: LoadedSite) -> Program:
     guards: list[Guard] = []
     units: list[DispenserUnit] = []
     zone = ZoneInfo(site.site.timezone)
-    # What is in force, not how it is written: a comment makes no new version.
-    version = sha256(site.model_dump_json().encode()).hexdigest()[:12]
+    # What the file says, not how it is written: a comment makes no new version, nor does a new release with more keys.
+    version = sha256(site.model_dump_json(exclude_defaults=True).encode()).hexdigest()[:12]
     for tag, settings in site.dispensers.items():
         own, first = compile_guards(tag, settings, loaded), len(guards)
         guards += own

@@ -52,7 +52,8 @@ Seen = Callable[["Replayed"], None]
 class Difference:
     """``what`` differs (a tag, or the way to a part of the state), when, and what it was and is now.
 
-    ``was_because`` and ``now_because``: the chain of causes in words, where there is one.
+    ``was_because`` and ``now_because``: the chain of causes in words, where there is one. What differs again in the
+    same way is counted: ``times``, most lately at ``last_utc``.
     """
 
     utc: float
@@ -61,6 +62,8 @@ class Difference:
     now: str
     was_because: tuple[str, ...] = ()
     now_because: tuple[str, ...] = ()
+    times: int = 1
+    last_utc: float = 0.0
 
 
 @dataclass(slots=True)
@@ -182,6 +185,7 @@ class _Run:
     _added: set[str] = field(default_factory=set)
     _zero: float = 0.0
     _found: int = 0
+    _places_named: dict[Difference, int] = field(default_factory=dict)
 
     def begin(self, recorded: ScanState, added: set[str]) -> None:
         """The outputs that were in force before the first scan; ``added``: what of the state was not recorded."""
@@ -319,8 +323,13 @@ class _Run:
 
     def _add(self, difference: Difference) -> None:
         self._found += 1
-        if len(self.report.differences) < MAX_NAMED:
-            self.report.differences.append(difference)
+        named, way = self.report.differences, replace(difference, utc=0.0)
+        place = self._places_named.get(way)
+        if place is not None:
+            named[place] = replace(named[place], times=named[place].times + 1, last_utc=difference.utc)
+        elif len(named) < MAX_NAMED:
+            self._places_named[way] = len(named)
+            named.append(difference)
 
 
 def _zero_utc(head: dict[str, Any], first_utc: float) -> float:
@@ -404,6 +413,8 @@ def to_json(report: Report) -> dict[str, Any]:
                 "now": one.now,
                 "was_because": list(one.was_because),
                 "now_because": list(one.now_because),
+                "times": one.times,
+                "last_utc": one.last_utc or one.utc,
             }
             for one in report.differences
         ],

@@ -104,7 +104,8 @@ def _show(file: Path, report: "Report", seconds: float) -> None:
     else:
         say(f"DIFFERENT: {report.differing} of {report.scans} scans come out otherwise")
         for place, one in enumerate(report.differences):
-            say(f"{'first' if place == 0 else 'then'} at {_utc(one.utc)}: {one.what}")
+            again = f" ({one.times} times, last at {_utc(one.last_utc)})" if one.times > 1 else ""
+            say(f"{'first' if place == 0 else 'then'} at {_utc(one.utc)}: {one.what}{again}")
             for name, value, because in (("was", one.was, one.was_because), ("now", one.now, one.now_because)):
                 say(f"  {name} {value}")
                 for cause in because:

@@ -67,3 +67,11 @@ def test_a_comment_makes_no_new_version_of_the_site_file_and_a_setting_does() ->
     other = FillStation(edited("fill-station", ("max_order: 20 m3", "max_order: 19 m3")))
     versions = [one.program.dispensers[0].dispenser.facts.config_version for one in (plain, same, other)]
     assert versions[0] == versions[1] != versions[2]
+
+
+def test_what_is_written_and_is_the_default_makes_no_new_version() -> None:
+    plain = FillStation()
+    ignores = "    on_unknown: ignore\n"
+    same = FillStation(edited("fill-station", (ignores, f"{ignores}    unknown_delay: 5 s\n")))
+    versions = [one.program.dispensers[0].dispenser.facts.config_version for one in (plain, same)]
+    assert versions[0] == versions[1]

@@ -17,6 +17,7 @@ from config.load import load_site
 from control import batch, protect
 from control.cause import Cause
 from control.code import Code
+from control.command import Op
 from control.guard import Verdict
 from control.work import Work
 from edge.blackbox import file as file_module
@@ -130,6 +131,23 @@ def test_code_that_decides_otherwise_is_named_with_time_tag_values_and_causes(
     trip = next(line["scan"][1] for line in _lines(saved) if any(e["name"] == "trip" for e in line.get("events", [])))
     assert first.utc == trip
     assert report.differing >= 1
+
+
+def test_what_differs_again_in_the_same_way_is_counted_not_named_again(tmp_path: Path) -> None:
+    station = Recorded()
+    for _ in range(3):
+        station.ask(Op.CANCEL, "FILL-9")
+        station.run(1.0)
+    station.save(tmp_path / "a.pbb")
+    lines = _lines(tmp_path / "a.pbb")
+    for line in lines:
+        for event in line.get("events", []):
+            event["name"] = event["name"].replace("cancel", "cancelled")
+    report = replay(_written(tmp_path / "b.pbb", lines))
+    [one] = report.differences
+    assert (one.what, one.was, one.now, one.times) == ("events[0].name", '"cancelled"', '"cancel"', 3)
+    assert one.last_utc - one.utc == pytest.approx(2.2)
+    assert report.differing == 3
 
 
 def test_a_state_that_differs_where_no_output_does_is_found_at_the_next_check(
