@@ -41,7 +41,8 @@ class _Limited(FileModel):
     Beyond ``warn`` (below ``warn_low``) there is an alarm and no stop. ``hysteresis``: percent of the limit.
     ``mark_cap``, ``mark_day_cap``: how long a maintenance or calibration mark may hold the last verdict at a time, and
     in 24 hours. ``min_hold``: a trip is not reset sooner. ``temperature``: selects the limit where the standard has
-    another one for cold water.
+    another one for cold water. ``zero_counts``: a reading of exactly 0 is a measurement here; else it is none where
+    there is no lower limit, because that is what instruments show that do not measure.
     """
 
     signal: SignalName
@@ -53,6 +54,7 @@ class _Limited(FileModel):
     min_hold: Seconds = 0.0
     relaxed: Relaxed | None = None
     temperature: SignalName | None = None
+    zero_counts: bool = False
     bypass: Bypassable | None = None
     proof_interval: PositiveSeconds | None = None
 

@@ -76,6 +76,7 @@ GUARD: Final[Mapping[str, Declared]] = {
         Code.RESULT_EXPIRED: Priority.MEDIUM,
         Code.NO_RESULT: Priority.MEDIUM,
         Code.RESULT_AHEAD: Priority.MEDIUM,
+        Code.RESULT_ZERO: Priority.MEDIUM,
         Code.RESULT_ABOVE_WARN: Priority.LOW,
         Code.RESULT_BELOW_WARN: Priority.LOW,
     },

@@ -20,7 +20,7 @@ from control.code import Code
 from control.cold import ColdLimit
 from control.fast_guard import held
 from control.instant import Instant
-from control.limit import outside, usable
+from control.limit import is_zero, outside, usable
 from control.mark import MarkCap
 from control.trend import EarlyWarning
 from control.verdict import GuardState, Verdict
@@ -47,7 +47,7 @@ class BatchGuard:
     """Settings of a guard on an analyzer that gives one result per ``interval``, in seconds.
 
     ``timed``: its results carry their own time. ``expired_after`` in intervals; ``min_hold``: a trip is not reset
-    sooner than this after the breach.
+    sooner than this after the breach. ``zero_counts``: exactly 0 is a result though there is no lower limit.
     """
 
     kind: ClassVar[str] = "batch"
@@ -70,6 +70,7 @@ class BatchGuard:
     warn_high: float | None = None
     warn_low: float | None = None
     min_hold: float = 0.0
+    zero_counts: bool = False
     timed: bool = True
     work_state: WorkState | None = None
     cold: ColdLimit | None = None
@@ -85,8 +86,11 @@ class BatchGuard:
             state = replace(state, mark=mark)
         if self.work_state is not None:
             state = self._followed(state, self.work_state, image[self.work_state.signal])
-        if usable(sample, self.low, self.high) is not None and self._is_news(state, sample, now):
-            state = self._arrived(state, sample, now)
+        value = usable(sample, self.low, self.high, zero_counts=self.zero_counts)
+        if value is not None and self._is_news(state, sample, now):
+            state = self._arrived(state, value, sample, now)
+        elif value is None and sample.good and is_zero(sample, self.low) and self._is_news(state, sample, now):
+            state = self._refused(state, sample, now)
         if self.early is not None:
             trend = self.early.step(state.trend, None, now)
             if trend is not state.trend:
@@ -147,10 +151,14 @@ class BatchGuard:
         ahead = state.result_time - now.utc > max(self.interval, AHEAD_S)
         return ahead and now.utc - time <= self.interval
 
-    def _arrived(self, state: GuardState, sample: Sample, now: Instant) -> GuardState:
+    def _refused(self, state: GuardState, sample: Sample, now: Instant) -> GuardState:
+        """A result of exactly 0 is not taken: the one before it ages on."""
+        if not self.timed:
+            state = replace(state, sampled=False, ended_at=None)
+        return replace(state, refused_time=sample.source_time, refused=self._cause(Code.RESULT_ZERO, sample, now))
+
+    def _arrived(self, state: GuardState, value: float, sample: Sample, now: Instant) -> GuardState:
         time = sample.source_time if self.timed and sample.source_time is not None else now.utc
-        value = usable(sample, self.low, self.high)
-        assert value is not None
         cause = self._breach(value, sample, now)
         if time - now.utc > AHEAD_S:
             return self._ahead(state, cause, time, sample, now)

@@ -82,6 +82,7 @@ class Code(StrEnum):
     RESULT_BELOW_WARN = "result-below-warning"
     BREACH_AHEAD = "breach-ahead"
     RESULT_AHEAD = "result-dated-ahead"
+    RESULT_ZERO = "result-zero"
     HELD = "trip-held"
     RESULT_AGING = "result-aging"
     RESULT_STALE = "result-stale"

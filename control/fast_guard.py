@@ -30,7 +30,8 @@ RETURN_DELAY_S: Final = 5.0
 class FastGuard:
     """Settings. Limits in ``unit``, ``None``: no limit on that side; times in s; ``hysteresis`` in % of the limit.
 
-    ``min_hold``: a trip is not reset sooner than this after the breach.
+    ``min_hold``: a trip is not reset sooner than this after the breach. ``zero_counts``: exactly 0 is a measurement
+    though there is no lower limit.
     """
 
     kind: ClassVar[str] = "fast"
@@ -54,6 +55,7 @@ class FastGuard:
     warn_low: float | None = None
     warn_delay: float = 60.0
     min_hold: float = 0.0
+    zero_counts: bool = False
     cold: ColdLimit | None = None
     early: EarlyWarning | None = None
 
@@ -65,7 +67,7 @@ class FastGuard:
         mark = self.mark_cap.step(state.mark, sample.reason, now)
         if mark is not state.mark:
             state = replace(state, mark=mark)
-        value = usable(sample, self.low, self.high)
+        value = usable(sample, self.low, self.high, zero_counts=self.zero_counts)
         if self.early is not None:
             trend = self.early.step(state.trend, value if sample.quality is Quality.GOOD else None, now)
             if trend is not state.trend:
@@ -188,7 +190,7 @@ class FastGuard:
         if state.verdict is Verdict.UNKNOWN:
             if state.beyond_since is not None:
                 state = replace(state, beyond_since=None)
-            if state.cause is None or state.cause.values[:1] != (reason_text(sample),):
+            if state.cause is None or state.cause.values[:1] != (_reason(sample),):
                 state = replace(state, cause=self._cause_unknown(sample, now))
             return state
         marked = state.mark.begun_at is not None
@@ -207,10 +209,15 @@ class FastGuard:
         return replace(state, verdict=Verdict.UNKNOWN, cause=cause, beyond_since=None)
 
     def _cause_unknown(self, sample: Sample, now: Instant) -> Cause:
-        return self._cause(Code.QUALITY_UNKNOWN, sample, now, reason_text(sample))
+        return self._cause(Code.QUALITY_UNKNOWN, sample, now, _reason(sample))
 
     def _cause(self, code: Code, sample: Sample, now: Instant, *values: str) -> Cause:
         return Cause(code, self.signal_name, values, None, seen(self.signal_name, self.unit, sample, now.utc))
+
+
+def _reason(sample: Sample) -> str:
+    """Why a reading is not used: it is not good, or it is a zero."""
+    return "exactly 0 is no measurement" if sample.good else reason_text(sample)
 
 
 def held(name: str, state: GuardState, min_hold: float, now: Instant) -> Cause | None:

@@ -79,6 +79,7 @@ def from_saved(guard: Guard, saved: dict[str, Any] | None, now: Instant) -> Guar
         # The time that a trip must last counts anew.
         state = replace(
             state,
+            verdict=Verdict.BREACH,
             breached=True,
             breached_at=now.mono,
             cause=from_json(saved["cause"]),

@@ -19,8 +19,17 @@ def band(low: float | None, high: float | None, hysteresis: float, unit: str) ->
     return f"{from_low}{to_high} {unit}"
 
 
-def usable(sample: Sample, low: float | None, high: float | None) -> float | None:
-    """The number to judge. Anything that is not known is ``None``.
+def is_zero(sample: Sample, low: float | None) -> bool:
+    """True for a reading of exactly 0 that no lower limit judges.
+
+    Instruments that start, gateways that have lost theirs and unwired inputs show it: it would pass for the best of
+    waters (shared water notes, data flags: never a zero for a measurement).
+    """
+    return low is None and sample.value == 0 and not isinstance(sample.value, bool)
+
+
+def usable(sample: Sample, low: float | None, high: float | None, *, zero_counts: bool) -> float | None:
+    """The number to judge. Anything that is not known is ``None``, and so is a zero unless ``zero_counts``.
 
     A good one; an over-range one as infinitely high; an under-range one as infinitely low where there is a lower limit
     (else it tells of a failure, not of water). One that moved faster than the water can is evidence against the water
@@ -31,6 +40,8 @@ def usable(sample: Sample, low: float | None, high: float | None) -> float | Non
     if sample.reason is Reason.UNDER_RANGE and low is not None:
         return -inf
     if isinstance(sample.value, str | bool) or sample.value is None or not isfinite(sample.value):
+        return None
+    if not zero_counts and is_zero(sample, low):
         return None
     value = float(sample.value)
     if sample.quality is Quality.GOOD:

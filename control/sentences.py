@@ -277,6 +277,10 @@ SENTENCES: Final[dict[Code, tuple[str, str]]] = {
         "{s}: a result is dated {0} ahead of this clock and is not believed",
         "{s}：分析结果的时间比本机时钟超前 {0}，不予采信",
     ),
+    Code.RESULT_ZERO: (
+        "{s}: a result of exactly 0 is no measurement and is not taken",
+        "{s}：分析结果恰好为 0，不是有效测量值，不予采信",
+    ),
     Code.HELD: (
         "{s}: the trip must last {1}; {0} more",
         "{s}：停水须至少保持 {1}，还需 {0}",

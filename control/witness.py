@@ -42,6 +42,9 @@ class Step:
         if index is None:
             return NOT_YET_READ
         sample = self.image[index]
+        if any(block.index == index and index not in block.inputs for block in self.program.conditioned):
+            # What is calculated is in no input.
+            return self.result.image[index]
         fresh = self.now.mono - sample.received <= self.program.stale_after[index]
         return sample if fresh or sample.quality is Quality.BAD else sample.degraded(Reason.STALE)
 
@@ -109,9 +112,11 @@ def looked_on(seen: Witness, step: Step) -> Witness:
     """What the onlooker remembers after a step."""
     now, guards = step.now.mono, step.program.guards
     readings = [step.reading(guard.signal) for guard in guards]
-    numbers = [number_in(sample) for sample in readings]
+    numbers = [_number_for(guard, sample) for guard, sample in zip(guards, readings, strict=True)]
     results = [
-        _result(seen.result_time[i], seen.result_at[i], sample, now) if isinstance(guard, BatchGuard) else (None, None)
+        _result(seen.result_time[i], seen.result_at[i], sample, numbers[i], now)
+        if isinstance(guard, BatchGuard)
+        else (None, None)
         for i, (guard, sample) in enumerate(zip(guards, readings, strict=True))
     ]
     receipts = {event.body["order_id"] for event in step.events(Kind.RECEIPT, "receipt")}
@@ -137,8 +142,18 @@ def looked_on(seen: Witness, step: Step) -> Witness:
     )
 
 
-def _result(time: float | None, at: float | None, sample: Sample, now: float) -> tuple[float | None, float | None]:
-    if number_in(sample) is None or sample.source_time is None or (time is not None and sample.source_time <= time):
+def _number_for(guard: Guard, sample: Sample) -> float | None:
+    """The number that a guard must judge; a zero is none where no lower limit judges it."""
+    number = number_in(sample)
+    if isinstance(guard, PermitGuard) or number != 0 or guard.zero_counts or guard.low is not None:
+        return number
+    return None
+
+
+def _result(
+    time: float | None, at: float | None, sample: Sample, number: float | None, now: float
+) -> tuple[float | None, float | None]:
+    if number is None or sample.source_time is None or (time is not None and sample.source_time <= time):
         return time, at
     return sample.source_time, now
 

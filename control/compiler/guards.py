@@ -70,6 +70,7 @@ def _fast(name: str, parameter: str, settings: FastSettings, limit: AppliedLimit
         warn_low=_value(settings.warn_low),
         warn_delay=settings.warn_delay,
         min_hold=settings.min_hold,
+        zero_counts=settings.zero_counts,
         cold=_cold(settings, limit, loaded),
         early=EarlyWarning(
             signal.name, signal.unit, high, low, early.horizon, spacing, early.points, GAP_POINTS * spacing
@@ -104,6 +105,7 @@ def _batch(
         warn_high=_value(settings.warn),
         warn_low=_value(settings.warn_low),
         min_hold=settings.min_hold,
+        zero_counts=settings.zero_counts,
         timed=loaded.signals.has_result_time(settings.signal),
         work_state=WorkState(loaded.signals.index[work.signal], work.sampling, work.idle, work.cleaning)
         if work is not None

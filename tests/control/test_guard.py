@@ -201,6 +201,28 @@ def test_not_a_number_under_a_good_status_is_unknown() -> None:
     assert watched.show(nan, 3.1) is Verdict.UNKNOWN
 
 
+def test_exactly_0_is_no_measurement_where_no_lower_limit_judges_it() -> None:
+    watched = Watched().fit()
+    assert watched.show(0.0, 2.9) is Verdict.FIT
+    assert watched.show(-0.0, 0.2) is Verdict.UNKNOWN
+    assert watched.state.cause is not None
+    assert watched.state.cause.values == ("exactly 0 is no measurement",)
+    assert watched.show(0.01, 4.0) is Verdict.FIT
+
+
+def test_exactly_0_clears_no_breach() -> None:
+    watched = Watched().fit()
+    watched.show(20.0, 0.1)
+    watched.show(0.0, 60.0)
+    assert watched.not_clear() is Code.QUALITY_UNKNOWN
+
+
+def test_a_zero_is_a_measurement_beside_a_lower_limit_and_where_the_site_says_so() -> None:
+    chlorine = replace(TURBIDITY, parameter="free_chlorine", low=0.2, high=None)
+    assert Watched(chlorine).show(0.0, 4.0) is Verdict.BREACH
+    assert Watched(replace(TURBIDITY, zero_counts=True)).fit().show(0.0, 60.0) is Verdict.FIT
+
+
 def test_silence_while_beyond_the_limit_is_no_return_to_normal() -> None:
     watched = Watched().fit()
     watched.show(8.5, 2.0)
@@ -455,6 +477,24 @@ def test_a_result_that_is_no_measurement_is_not_taken(reason: Reason) -> None:
     analysed.mono += 2 * HOUR
     analysed.result(17.0, reason=reason)
     assert analysed.state.result_value == 18.0
+
+
+def test_a_result_of_exactly_0_is_not_taken_and_said() -> None:
+    analysed = Analysed()
+    analysed.result(18.0)
+    analysed.mono += 2 * HOUR
+    analysed.result(0.0)
+    assert analysed.state.result_value == 18.0
+    assert analysed.state.refused is not None
+    assert analysed.state.refused.code is Code.RESULT_ZERO
+    before = analysed.state
+    analysed.step()
+    assert analysed.state is before
+    assert analysed.wait(3.1 * HOUR) is Verdict.HOLD
+    assert analysed.result(17.0) is Verdict.FIT
+    counted = Analysed(replace(COD, zero_counts=True))
+    counted.result(0.0)
+    assert counted.state.result_value == 0.0
 
 
 def test_a_result_without_a_time_of_its_own_is_not_taken() -> None:

@@ -268,3 +268,16 @@ def test_a_breach_seen_by_the_guard_alone_survives_too() -> None:
     assert breached == ["INDUSTRY.turbidity", "RIVER.turbidity"]
     assert isinstance(outlet.program.guards[0], FastGuard)
     assert [trip.latched for trip in after.trips] == [True, True]
+
+
+def test_a_guard_that_had_breached_is_in_breach_after_a_restart_though_nothing_is_read_yet() -> None:
+    station = FillStation().ready()
+    station.values["AIT-101.turbidity"] = 9.0
+    station.run(4.0)
+    station.silent.add("AIT-101.turbidity")
+    station.state = over_a_restart(station.program, station.state, station.now, station.now)
+    station.run(1.0)
+    guard = station.state.guards[station.program.guard_index["FILL-1.turbidity"]]
+    assert guard.verdict is Verdict.BREACH
+    assert guard.cause is not None
+    assert guard.cause.code is Code.ABOVE_LIMIT
