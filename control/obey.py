@@ -49,11 +49,20 @@ def _order(work: Work, command: Command) -> Cause | None:
     if isinstance(found, Cause):
         return found
     index, batch, state = found
-    refusal = batch.refusal(state, command, batch_inputs(work, index, state), work.now)
+    refusal = _filled_elsewhere(work, index, command)
+    refusal = refusal or batch.refusal(state, command, batch_inputs(work, index, state), work.now)
     if refusal is None:
         work.dispensers[index] = batch.accept(state, command, work.now)
         allocate(work)
     return refusal
+
+
+def _filled_elsewhere(work: Work, index: int, command: Command) -> Cause | None:
+    """An order is for the station: one that another dispenser has taken is not filled here once more."""
+    for i, other in enumerate(work.dispensers):
+        if i != index and isinstance(other, BatchState) and command.order_id in other.seen_orders:
+            return Cause(Code.ORDER_SEEN, work.program.dispensers[i].tag, (command.order_id,))
+    return None
 
 
 def _cancel(work: Work, command: Command) -> Cause | None:
@@ -110,7 +119,7 @@ def _quota(work: Work, command: Command) -> Cause | None:
     quota, span = unit.dispenser.quota, str(command.value)
     if quota is None:
         return Cause(Code.NO_SUCH_QUOTA, unit.tag, (span[:40],))
-    limit = command.volume_m3 if command.volume_m3 >= 0 else None
+    limit = None if command.volume_m3 < 0 else command.volume_m3
     changed, refusal = quota.changed(state.quota, span, limit, command.source, command.reason)
     if refusal is not None:
         return refusal

@@ -140,7 +140,8 @@ class Quota:
         return _told(self._warned(Span.DAY, day), self._warned(Span.YEAR, year)), None
 
     def _counted(self, span: Span, state: SpanState, counted_m3: float, now: Instant) -> SpanState:
-        if not state.begins_utc <= now.utc < state.ends_utc:
+        leapt = state.clock is not None and abs(now.utc - now.mono - state.clock) >= LEAP_S
+        if leapt or not state.begins_utc <= now.utc < state.ends_utc:
             state = self._entered(span, state, now)
         elif counted_m3 == 0:
             return state
@@ -149,7 +150,10 @@ class Quota:
         return self._warned(span, replace(state, sums=sums, since_m3=state.since_m3 + counted_m3))
 
     def _entered(self, span: Span, state: SpanState, now: Instant) -> SpanState:
-        """Another day or year begins, or the clock was stepped into another."""
+        """Another day or year begins, or the clock was stepped into another.
+
+        A leap within the year ends what goes along, too: it must not be found again at the next turn of the year.
+        """
         here = datetime.fromtimestamp(now.utc, UTC).astimezone(self.zone).date()
         key = here.toordinal() if span is Span.DAY else here.year
         clock = now.utc - now.mono

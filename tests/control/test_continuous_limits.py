@@ -148,6 +148,9 @@ def test_another_quota_is_recorded_with_who_and_why() -> None:
     event = outlet.events_named("quota-changed")[-1].body
     assert (event["was_m3"], event["limit_m3"], event["by"], event["reason"]) == (2000.0, 5.0, "local:test", "drought")
     assert outlet.alarms == {"INDUSTRY.quota-changed"}
+    no_number = outlet.ask(Op.QUOTA, "INDUSTRY", value="daily", volume_m3=float("nan"), reason="typed wrongly")
+    assert no_number.refusal is not None
+    assert no_number.refusal.code is Code.QUOTA_NOT_ALLOWED
     assert outlet.ask(Op.QUOTA, "INDUSTRY", value="daily", volume_m3=-1.0, reason="rain").accepted
     outlet.scan()
     assert outlet.alarms == set()

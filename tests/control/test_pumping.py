@@ -311,3 +311,16 @@ def test_an_unread_selector_forbids_until_it_is_known() -> None:
     refusal = station.order(2, 1.0, "b").refusal
     assert refusal is not None
     assert refusal.code is Code.VALVE_UNKNOWN
+
+
+def test_an_order_that_one_arm_has_taken_is_not_filled_at_the_other_once_more() -> None:
+    arms = Arms().ready()
+    assert arms.ask(Op.ORDER, "FILL-1", order_id="o-1", volume_m3=0.2).accepted
+    arms.run(60.0)
+    again = arms.ask(Op.ORDER, "FILL-2", order_id="o-1", volume_m3=0.2)
+    assert again.refusal is not None
+    assert (again.refusal.code, again.refusal.subject) == (Code.ORDER_SEEN, "FILL-1")
+    arms.state = restored(arms.program, to_saved(arms.program, arms.state, arms.now), arms.now)
+    arms.run(8.0)
+    assert not arms.ask(Op.ORDER, "FILL-2", order_id="o-1", volume_m3=0.2).accepted
+    assert arms.ask(Op.ORDER, "FILL-2", order_id="o-2", volume_m3=0.2).accepted

@@ -79,6 +79,17 @@ def test_a_clock_that_leaps_ahead_and_comes_back_gives_no_quota_twice() -> None:
     assert back.day.used_m3 == 96.0
 
 
+def test_a_leap_within_the_year_takes_nothing_along_at_the_next_turn_of_the_year() -> None:
+    """A gateway that was off for five days starts where its clock stood, and is set right in the same year."""
+    state = QUOTA.step(UNUSED, 1.0, at("2026-06-01T08:00", 0.0))
+    state = QUOTA.step(state, 900.0, at("2026-06-06T08:00", 60.0))
+    assert state.year.used_m3 == 901.0
+    new_year = at("2027-01-01T00:00:01")
+    mono = new_year.utc - at("2026-06-06T08:00").utc + 60.0
+    state = QUOTA.step(state, 2.0, Instant(mono, new_year.utc))
+    assert state.year.sums == ((2026, 901.0), (2027, 2.0))
+
+
 def test_another_limit_is_set_by_a_person_who_says_why_and_taken_back() -> None:
     state = QUOTA.step(UNUSED, 100.0, at("2026-06-01T12:00"))
     state, refusal = QUOTA.changed(state, "daily", 150.0, "platform:dispatch", "fire at the works")
