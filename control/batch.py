@@ -322,21 +322,37 @@ class BatchDispenser:
         return state
 
     def _settle(self, state: BatchState, inputs: BatchInputs, now: Instant) -> tuple[BatchState, tuple[Event, ...]]:
-        settled = lasted(state.nil_since, self.settle, now) and now.mono - state.phase_at >= self.settle
+        settled = (
+            lasted(state.nil_since, self.settle, now)
+            and now.mono - state.phase_at >= self.settle
+            and (state.total_start_m3 is None or self._read_since_nil(state))
+        )
         if not settled and now.mono - state.phase_at < SETTLE_LIMIT_S:
             return state, ()
         if state.total_start_m3 is not None and not state.restored:
-            state = self._learn(replace(state, quality=fill_quality.ended(state.quality, inputs.quality)))
+            state = replace(state, quality=fill_quality.ended(state.quality, inputs.quality))
+            if settled and inputs.forbids_run is None:
+                state = self._learn(state)
         receipt = receipt_of(
             state, self.facts, self.pre_act.volume_m3(state.overruns_m3, 0.0), self._left_m3(state), now
         )
         return self._to(state, Phase.RECEIPT, now), (receipt,)
 
+    @staticmethod
+    def _read_since_nil(state: BatchState) -> bool:
+        """True when the totaliser was read after the last water had passed: only then is all of it delivered."""
+        read_at, nil_since = state.meter.read_at, state.nil_since
+        known = state.meter.unknown_since is None and read_at is not None and nil_since is not None
+        return known and read_at >= nil_since  # type: ignore[operator]
+
     def _left_m3(self, state: BatchState) -> float | None:
         return self.quota.left_m3(state.quota) if self.quota is not None else None
 
     def _learn(self, state: BatchState) -> BatchState:
-        """Takes the overrun of a good fill: ended at its preset, from full flow with the valve right open."""
+        """Takes the overrun of a good fill: ended at its preset, from full flow with the valve right open.
+
+        One that did not settle (a leak, a meter that is not read) or in which something tripped tells nothing.
+        """
         if state.at_close_m3 is None or state.stop is None or state.stop.code is not Code.PRESET_REACHED:
             return state
         if state.full_at is None or state.phase_at - state.full_at < 2 * self.pre_act.travel:

@@ -374,7 +374,8 @@ def _every_litre_is_booked(step: Step, before: Witness, after: Witness) -> Itera
         own = [event for event in step.result.events if event.subject == unit.tag]
         if before_m3 is None or after_m3 is None or any(event.name in _OTHER_REGISTER for event in own):
             continue
-        moved = after_m3 - before_m3
+        back = next((event for event in own if event.name == "totaliser-is-back"), None)
+        moved = after_m3 - (before_m3 if back is None else float(back.body["left_m3"]))
         if moved < 0:
             moved += unit.dispenser.meter.rollover_m3 or 0.0
         recorded = sum(

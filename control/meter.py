@@ -6,7 +6,8 @@ it has stopped passing. What moved the register and was no water is booked as ne
 
 - counts while the meter says that its pipe is empty: an electromagnetic meter counts air (shared water notes 3.4);
 - a step back that is no roll-over, and a step ahead of more than could have flowed: another register is being read.
-  Counting goes on from there and the step is an event and an alarm;
+  Counting goes on from there and the step is an event and an alarm. A register that then comes back to where it was
+  (a gateway showed 0 for a moment) goes on from there, too;
 - a meter that a person has replaced: the count is carried over to what the new register reads.
 
 ``counted_m3`` is what has passed this meter, over all roll-overs and replacements: it never decreases.
@@ -22,12 +23,14 @@ from control.code import Code
 from control.event import Event, Kind
 from control.instant import Instant
 from control.timer import since
-from control.totaliser import advance
+from control.totaliser import Step, advance
 
 PLAUSIBLE_FACTOR: Final = 2.0
 PLAUSIBLE_MARGIN_S: Final = 900.0
 """A register may move by this many times the full flow, for the time since it was last read and a quarter of an hour
 more (registers that count in steps of several m3). What is more is another register."""
+LONGEST_IDLE_S: Final = 3600.0
+"""Water that never stops passing (a leak) is booked each hour."""
 AGREES_M3: Final = 1.0
 """How far what a person reads off a new meter may be from what it sends: displays leave decimals out."""
 
@@ -37,8 +40,9 @@ class MeterState:
     """What is remembered of a meter. Volumes in m3, times monotonic seconds.
 
     ``total_m3``: the register as last counted from; ``read_at``: when it was last read, ``None`` after a start.
-    ``idle_m3``: what passes without being allowed to, not yet booked. ``air_m3``: counts since the pipe became empty,
-    ``None`` while it is full.
+    ``left_m3``: what it read before it stepped back, until it moves again. ``idle_m3``: what passes without being
+    allowed to since ``idle_since``, not yet booked. ``air_m3``: counts since the pipe became empty, ``None`` while it
+    is full.
     """
 
     total_m3: float | None = None
@@ -46,9 +50,11 @@ class MeterState:
     counted_m3: float = 0.0
     unattributed_m3: float = 0.0
     idle_m3: float = 0.0
+    idle_since: float = 0.0
     idle_changed_at: float = 0.0
     unknown_since: float | None = None
     air_m3: float | None = None
+    left_m3: float | None = None
 
 
 NEVER_READ: Final = MeterState()
@@ -92,21 +98,31 @@ class Meter:
             first = replace(state, total_m3=present, read_at=sample.received, unknown_since=None)
             return Counted(first, 0.0, emptied, air)
         moved = advance(before, present, self.rollover_m3)
+        if self._is_back(state, present, sample):
+            assert state.left_m3 is not None
+            body = {"meter": self.total_name, "showed_m3": before, "left_m3": state.left_m3, "total_m3": present}
+            emptied = (*emptied, Event(Kind.EVENT, "totaliser-is-back", self.tag, body))
+            moved, state = Step(present - state.left_m3, False), replace(state, total_m3=present, left_m3=None)
         state = replace(state, read_at=sample.received, unknown_since=None)
         wrong = self._wrong(before, present, moved.volume_m3, moved.backward, read_at, sample)
         if wrong is not None:
             event = Event(Kind.EVENT, str(wrong.code), self.tag, to_json(wrong))
-            return Counted(replace(state, total_m3=present), 0.0, (*emptied, event), (*air, wrong))
+            left_m3 = None if not moved.backward else before if state.left_m3 is None else state.left_m3
+            return Counted(replace(state, total_m3=present, left_m3=left_m3), 0.0, (*emptied, event), (*air, wrong))
         if moved.volume_m3 == 0:
             state, booked = self._book_idle(state, now)
             return Counted(state, 0.0, (*emptied, *booked), air)
         if state.air_m3 is not None:
-            return Counted(replace(state, total_m3=present, air_m3=state.air_m3 + moved.volume_m3), 0.0, emptied, air)
-        state = replace(state, total_m3=present, counted_m3=state.counted_m3 + moved.volume_m3)
+            air_m3 = state.air_m3 + moved.volume_m3
+            return Counted(replace(state, total_m3=present, air_m3=air_m3, left_m3=None), 0.0, emptied, air)
+        state = replace(state, total_m3=present, left_m3=None, counted_m3=state.counted_m3 + moved.volume_m3)
         if taken:
             return Counted(state, moved.volume_m3, emptied, air)
         idle_m3 = state.idle_m3 + moved.volume_m3
-        return Counted(replace(state, idle_m3=idle_m3, idle_changed_at=now.mono), 0.0, emptied, air)
+        began = now.mono if state.idle_m3 <= 0 else state.idle_since
+        state = replace(state, idle_m3=idle_m3, idle_since=began, idle_changed_at=now.mono)
+        state, booked = self._book_idle(state, now)
+        return Counted(state, 0.0, (*emptied, *booked), air)
 
     def refusal(self, state: MeterState, reads_m3: float, image: tuple[Sample, ...]) -> Cause | None:
         """Why a replacement cannot be taken, or ``None``: the new register must read what the person says it reads.
@@ -142,8 +158,15 @@ class Meter:
             "counted_m3": round(state.counted_m3, 6),
         }
         read_at = now.mono if present is None else sample.received
-        new = replace(state, total_m3=register_m3, read_at=read_at, air_m3=None)
+        new = replace(state, total_m3=register_m3, read_at=read_at, air_m3=None, left_m3=None)
         return new, Event(Kind.EVENT, "meter-replaced", self.tag, body)
+
+    def _is_back(self, state: MeterState, present: float, sample: Sample) -> bool:
+        """True when a register that stepped back is where it was, sooner than it can have counted that."""
+        if state.left_m3 is None or state.total_m3 is None or present < state.left_m3 or state.read_at is None:
+            return False
+        lapse_s = max(sample.received - state.read_at, 0.0)
+        return present - state.total_m3 > PLAUSIBLE_FACTOR * self.max_flow_m3h * lapse_s / 3600
 
     def _wrong(
         self, before: float, present: float, volume_m3: float, backward: bool, read_at: float | None, sample: Sample
@@ -175,8 +198,9 @@ class Meter:
         return replace(state, air_m3=None), (Event(Kind.EVENT, "pipe-was-empty", self.tag, body),)
 
     def _book_idle(self, state: MeterState, now: Instant) -> tuple[MeterState, tuple[Event, ...]]:
-        """Books what passed without being allowed to, once it has stopped passing."""
-        if state.idle_m3 <= 0 or now.mono - state.idle_changed_at < self.settle:
+        """Books what passed without being allowed to, once it has stopped passing; and each hour while it has not."""
+        passes = now.mono - state.idle_changed_at < self.settle and now.mono - state.idle_since < LONGEST_IDLE_S
+        if state.idle_m3 <= 0 or passes:
             return state, ()
         body = {"volume_m3": round(state.idle_m3, 6), "total_m3": state.total_m3}
         booked = replace(state, idle_m3=0.0, unattributed_m3=state.unattributed_m3 + state.idle_m3)
@@ -189,7 +213,7 @@ _SAVED: Final = ("total_m3", "counted_m3", "unattributed_m3", "idle_m3", "air_m3
 def to_saved(state: MeterState, now: Instant) -> dict[str, float | None]:
     """What of a meter survives a restart, as JSON."""
     read_utc = now.utc - (now.mono - state.read_at) if state.read_at is not None else None
-    return {**{name: getattr(state, name) for name in _SAVED}, "read_utc": read_utc}
+    return {**{name: getattr(state, name) for name in _SAVED}, "left_m3": state.left_m3, "read_utc": read_utc}
 
 
 def from_saved(saved: dict[str, float | None], now: Instant) -> MeterState:
@@ -197,7 +221,7 @@ def from_saved(saved: dict[str, float | None], now: Instant) -> MeterState:
 
     A clock that went back tells nothing of how long the controller was down.
     """
-    state = MeterState(**{name: saved[name] for name in _SAVED})  # type: ignore[arg-type]
+    state = MeterState(**{name: saved[name] for name in _SAVED}, left_m3=saved.get("left_m3"))  # type: ignore[arg-type]
     read_utc = saved.get("read_utc")
     if read_utc is None or read_utc > now.utc:
         return state

@@ -2,9 +2,9 @@
 
 Water goes on flowing while a valve closes: a valve that closes linearly in 10 s from 60 m3/h lets 83 L pass (shared
 water notes 3.3). The pre-act is the mean of what passed after the last three closings. Fills that ended otherwise
-(cancelled, tripped, stopped) or never came to full flow tell nothing of the valve and are left out; each overrun, and
-so the pre-act, is held within a limit. A new valve or meter begins anew, by a person's command. Practice: mean of the
-last three batches (Toptech MultiLoad II).
+(cancelled, tripped, stopped), never came to full flow or did not settle tell nothing of the valve and are left out;
+each overrun, and so the pre-act, is held within a limit. A new valve or meter begins anew, by a person's command.
+Practice: mean of the last three batches (Toptech MultiLoad II).
 """
 
 from dataclasses import dataclass

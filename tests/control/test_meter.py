@@ -84,6 +84,43 @@ def test_another_register_is_an_alarm_and_no_water(present: float, code: Code) -
     assert meter.alarms == []
 
 
+def test_a_register_that_shows_nil_for_a_moment_goes_on_from_where_it_was() -> None:
+    meter = Reading()
+    meter.read(10.0)
+    meter.read(0.0, taken=True)
+    assert meter.alarms == [Code.TOTALISER_BACKWARD]
+    meter.restart(down_s=0.0)
+    meter.read(0.0, taken=True)
+    meter.read(10.1, taken=True)
+    assert meter.taken_m3 == pytest.approx(0.1)
+    assert meter.names == ["totaliser-backward", "totaliser-is-back"]
+    meter.read(10.3, taken=True)
+    assert meter.taken_m3 == pytest.approx(0.3)
+
+
+def test_a_register_that_was_reset_counts_from_nil_also_past_what_it_showed() -> None:
+    meter = Reading()
+    meter.read(0.05)
+    meter.read(0.0)
+    for total in (0.02, 0.04, 0.06, 0.08):
+        meter.read(total, taken=True)
+    assert meter.taken_m3 == pytest.approx(0.08)
+    meter.read(0.0)
+    meter.read(20.0, taken=True, later=1200.0)
+    assert meter.taken_m3 == pytest.approx(20.08)
+    assert "totaliser-is-back" not in meter.names
+
+
+def test_a_leak_that_never_stops_is_booked_each_hour() -> None:
+    meter = Reading()
+    meter.read(100.0)
+    for n in range(1, 3701):
+        meter.read(100.0 + 0.0001 * n)
+    assert meter.names == ["unattributed"]
+    assert meter.state.unattributed_m3 == pytest.approx(0.36, abs=0.001)
+    assert meter.state.idle_m3 == pytest.approx(0.01, abs=0.001)
+
+
 def test_what_can_have_flowed_while_the_meter_was_not_read_is_counted() -> None:
     meter = Reading()
     meter.read(5000.0)

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.sample import Reason
 from control.command import Op
 from control.event import Kind
 from control.fill import BatchState
@@ -123,3 +124,31 @@ def test_a_person_lets_it_begin_anew_after_a_new_valve_and_says_why() -> None:
     assert learned_after(station) == ()
     [event] = [event for event in station.events_named("pre-act-reset") if event.kind is Kind.EVENT]
     assert event.body["reason"] == "XV-101 replaced"
+
+
+def test_a_fill_that_a_leak_follows_teaches_nothing() -> None:
+    station = SlowValve(0.5)
+    station.ready()
+    station.order(1.5)
+    station.until("settling")
+    station.total_m3 += 0.2
+    station.reasons["FIT-101.flow"] = Reason.NO_COMMUNICATION
+    station.until("idle")
+    assert len(station.events_named("receipt")) == 1
+    assert station.fill.overruns_m3 == ()
+
+
+def test_a_receipt_waits_for_a_totaliser_that_is_not_read_so_that_it_has_all_of_the_water() -> None:
+    station = SlowValve(0.5)
+    station.ready()
+    before = station.total_m3
+    station.order(1.5)
+    station.until("closing")
+    station.reasons["FIT-101.total"] = Reason.NO_COMMUNICATION
+    station.run(25.0)
+    assert station.events_named("receipt") == []
+    station.reasons.clear()
+    station.until("idle")
+    [receipt] = station.events_named("receipt")
+    assert receipt.body["delivered_m3"] == pytest.approx(station.total_m3 - before, abs=1e-6)
+    assert station.fill.overruns_m3[0] == pytest.approx(CLOSED_FORM_M3, abs=0.02)
