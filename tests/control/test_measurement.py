@@ -183,7 +183,8 @@ def test_a_frozen_probe_is_found() -> None:
 def test_what_a_guarded_measurement_is_calculated_from_is_critical() -> None:
     assert {"AIT-300.turbidity", *PROBES} <= protecting_signals(LOADED.site)
     critical = {signal.name for signal in LOADED.signals.signals if signal.critical}
-    assert critical == {"AIT-300.turbidity", *PROBES}
+    of_the_interlock = {"PT-301.pressure", "RIO-301.ai_1"}
+    assert critical == {"AIT-300.turbidity", *PROBES} | of_the_interlock
 
 
 def test_a_scan_in_which_nothing_changed_keeps_every_state_object() -> None:
