@@ -10,7 +10,7 @@ Here stands what all of them have in common.
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from control import mark
 from control.batch_guard import BatchGuard, WorkState
@@ -38,6 +38,9 @@ __all__ = [
 
 Guard = FastGuard | BatchGuard | PermitGuard
 
+SMALL_STEP_S: Final = 60.0
+"""What a time server may set a clock back by while the controller is down, without the age of a result being lost."""
+
 
 def reset(state: GuardState) -> GuardState:
     """The state after an accepted reset: the breach is over, what is known now stays known."""
@@ -62,6 +65,7 @@ def to_saved(state: GuardState, now: Instant) -> dict[str, Any]:
         "result_time": state.result_time,
         "result_value": state.result_value,
         "result_seen_utc": now.utc - (now.mono - state.result_at) if state.result_at is not None else None,
+        "saved_utc": now.utc,
         "refused_time": state.refused_time,
         "local": state.local,
         "ttl_s": state.ttl_s,
@@ -96,11 +100,21 @@ def from_saved(guard: Guard, saved: dict[str, Any] | None, now: Instant) -> Guar
     seen_utc = saved["result_seen_utc"]
     if seen_utc is None:
         return state
-    # A clock behind the saved time cannot tell the age: then only a new result makes the water known.
-    age = now.utc - seen_utc
     return replace(
         state,
         result_time=saved["result_time"],
         result_value=saved["result_value"],
-        result_at=now.mono - age if age >= 0 else None,
+        result_at=_restored_at(seen_utc, saved.get("saved_utc", seen_utc), saved["result_time"], now),
     )
+
+
+def _restored_at(seen_utc: float, saved_utc: float, dated_utc: float | None, now: Instant) -> float | None:
+    """When a result was first seen, after a restart; ``None`` where its age cannot be told.
+
+    A clock that is behind the saved time does not say how long the controller was down: then only a new result makes
+    the water known. One that was ahead when the state was saved makes the result look young: its own date tells.
+    """
+    if now.utc < saved_utc - SMALL_STEP_S:
+        return None
+    age = saved_utc - seen_utc + max(now.utc - saved_utc, 0.0)
+    return now.mono - max(age, now.utc - dated_utc if dated_utc is not None else age)

@@ -169,6 +169,19 @@ def _reset_only_when_clear(step: Step, before: Witness, after: Witness) -> Itera
                 clear_for = step.now.mono - before.unclear_at[g]
                 if clear_for < guard.clear_time:
                     yield f"{unit.tag} was reset when {guard.name} was clear for {clear_for:g} s only"
+            elif isinstance(guard, BatchGuard) and _newest_is_beyond(step, after, g):
+                yield f"{unit.tag} was reset while the newest result of {guard.name} is not clear"
+
+
+def _newest_is_beyond(step: Step, after: Witness, g: int) -> bool:
+    """True when the newest result of a guard that had breached stands there, outside the clear band."""
+    guard, time = step.program.guards[g], after.result_time[g]
+    if not isinstance(guard, BatchGuard) or not step.before.guards[g].breached:
+        return False
+    sample = step.reading(guard.signal)
+    number = number_in(sample)
+    newest = time is not None and sample.source_time == time
+    return newest and number is not None and is_beyond(guard, number, guard.hysteresis)
 
 
 def _reset_only_from_where_allowed(step: Step, before: Witness, after: Witness) -> Iterator[str]:

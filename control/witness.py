@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from config.sample import NOT_YET_READ, Quality, Reason, Sample
+from control.batch_guard import AHEAD_S, BACKLOG_INTERVALS
 from control.command import Command, Op
 from control.event import Event, Kind
 from control.guard import BatchGuard, Guard, PermitGuard
@@ -114,7 +115,7 @@ def looked_on(seen: Witness, step: Step) -> Witness:
     readings = [step.reading(guard.signal) for guard in guards]
     numbers = [_number_for(guard, sample) for guard, sample in zip(guards, readings, strict=True)]
     results = [
-        _result(seen.result_time[i], seen.result_at[i], sample, numbers[i], now)
+        _result(guard, seen.result_time[i], seen.result_at[i], sample, numbers[i], step.now)
         if isinstance(guard, BatchGuard)
         else (None, None)
         for i, (guard, sample) in enumerate(zip(guards, readings, strict=True))
@@ -151,11 +152,19 @@ def _number_for(guard: Guard, sample: Sample) -> float | None:
 
 
 def _result(
-    time: float | None, at: float | None, sample: Sample, number: float | None, now: float
+    guard: BatchGuard, time: float | None, at: float | None, sample: Sample, number: float | None, now: Instant
 ) -> tuple[float | None, float | None]:
-    if number is None or sample.source_time is None or (time is not None and sample.source_time <= time):
+    """The newest result and when it was first seen. A date ahead of the clock is not believed, backlog is no news.
+
+    A result in hand that turns out to be dated ahead, because a clock was put right since, gives way to one of now.
+    """
+    dated = sample.source_time
+    if number is None or dated is None or not -BACKLOG_INTERVALS * guard.interval <= dated - now.utc <= AHEAD_S:
         return time, at
-    return sample.source_time, now
+    put_right = time is not None and time - now.utc > max(guard.interval, AHEAD_S)
+    if time is not None and dated <= time and not (put_right and dated != time and now.utc - dated <= guard.interval):
+        return time, at
+    return dated, now.mono
 
 
 def _hysteresis(guard: Guard) -> float:

@@ -1,4 +1,4 @@
-"""``make prove``: walks every reachable state of the small station, and shows that planted defects are found.
+"""``make prove``: walks every reachable state of two small stations, and shows that planted defects are found.
 
 python -m tests.prove                  every preset to closure but the full one, then every mutant
 python -m tests.prove --preset full    all inputs at once: hours
@@ -8,9 +8,11 @@ import argparse
 import sys
 import time
 
+from control.invariants import INVARIANTS
 from tests.prove.explore import Report, explore
-from tests.prove.fill import PRESETS, settled_in_a_tick, station
+from tests.prove.fill import settled_in_a_tick
 from tests.prove.mutants import MUTANTS, planted
+from tests.prove.presets import PRESETS, station_of
 
 SHOWN_EVERY = 2000
 
@@ -38,7 +40,7 @@ def _walk(name: str, most: int) -> bool:
             shown[0] = states
             print(f"{name}: {states} states, {waiting} to look at", file=sys.stderr, flush=True)
 
-    one = station(PRESETS[name])
+    one = station_of(name)
     report = explore(one, most, progress)
     took = time.monotonic() - began
     end = "closed" if report.closed else "not closed"
@@ -57,14 +59,18 @@ def _told(report: Report) -> bool:
 
 def _mutants() -> bool:
     missed = 0
+    unbroken = {invariant.name for invariant in INVARIANTS}
     for mutant in MUTANTS:
         with planted(mutant):
-            report = explore(station(PRESETS[mutant.preset]), mutant.states)
+            report = explore(station_of(mutant.preset), mutant.states, to_the_end=True)
         found = report.counterexample
         missed += found is None
+        unbroken -= report.broken
         told = f"{found.invariant}, {len(found.story) - 1} steps" if found is not None else "NOT FOUND"
-        print(f"  {mutant.name}: {told}")
+        more = sorted(report.broken - {found.invariant}) if found is not None else []
+        print(f"  {mutant.name}: {told}" + (f"; later {', '.join(more)}" if more else ""))
     print(f"mutants: {len(MUTANTS) - missed} of {len(MUTANTS)} found")
+    print(f"invariants that no mutant breaks here: {', '.join(sorted(unbroken))}")
     return missed == 0
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final, get_args, get_type_hints
 
 from control.cause import Cause
 from control.code import Code
+from control.instant import Instant
 
 RECORDS: Final = frozenset(
     {
@@ -32,6 +33,7 @@ RECORDS: Final = frozenset(
         "later",
         "check",
         "strokes",
+        "result_lag_s",
     }
 )
 """Fields that are written for people and read by no decision (outputs are a function of the rest).
@@ -45,7 +47,18 @@ READ_STOPS: Final = frozenset({Code.PRESET_REACHED, Code.HIGH_FLOW})
 """Why a fill ended, where that decides anything: what is learned from, and what trips."""
 MOST_M3: Final = 2.0
 """Delivered beyond twice the order of 1 m3 is told apart by nothing."""
+MOST_RESULTS: Final = 2
+"""More good results in a row than a reset needs are told apart by nothing."""
 MOMENTS: Final = ("_since", "_at", "_until")
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Between which ages nothing differs, in seconds: ``cap``, beyond the longest delay; ``result_cap``, beyond what
+    an analyzer's result may be old, or dated ahead."""
+
+    cap: float
+    result_cap: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +67,7 @@ class _Fields:
 
     plain: Callable[[Any], tuple[Hashable, ...]]
     moments: Callable[[Any], tuple[float | None, ...]]
-    others: tuple[tuple[str, Callable[[Any, float, float], Hashable]], ...]
+    others: tuple[tuple[str, Callable[[Any, Instant, Scale], Hashable]], ...]
 
 
 PLAIN: Final = (bool, int, float, str, NoneType)
@@ -64,7 +77,7 @@ PLAIN: Final = (bool, int, float, str, NoneType)
 def _fields(kind: type) -> _Fields:
     plain: list[str] = []
     moments: list[str] = []
-    others: list[tuple[str, Callable[[Any, float, float], Hashable]]] = []
+    others: list[tuple[str, Callable[[Any, Instant, Scale], Hashable]]] = []
     hints = get_type_hints(kind)
     for field in fields(kind):
         name = field.name
@@ -95,44 +108,71 @@ def _is_any_of(hint: Any, kinds: tuple[type, ...]) -> bool:
     return all(isinstance(member, type) and issubclass(member, kinds) for member in members)
 
 
-def _is_there(value: Any, now: float, cap: float) -> Hashable:
+def _is_there(value: Any, now: Instant, scale: Scale) -> Hashable:
     return value is not None
 
 
-def _stop(value: Cause | None, now: float, cap: float) -> Hashable:
+def _stop(value: Cause | None, now: Instant, scale: Scale) -> Hashable:
     return None if value is None else value.code if value.code in READ_STOPS else "another"
 
 
-_IN_A_WAY_OF_ITS_OWN: Final[dict[str, Callable[[Any, float, float], Hashable]]] = {
+def _capped(at: float | None, now: Instant, cap: float) -> Hashable:
+    return None if at is None else min(round(now.mono - at, 3), cap)
+
+
+def _result_age(value: Any, now: Instant, scale: Scale) -> Hashable:
+    """When a result was first seen, as its age."""
+    if isinstance(value, tuple):
+        return tuple([_result_age(one, now, scale) for one in value])
+    return _capped(value, now, scale.result_cap)
+
+
+def _dated(value: Any, now: Instant, scale: Scale) -> Hashable:
+    """The date of a result, by how far it lies behind or ahead of the clock."""
+    if isinstance(value, tuple):
+        return tuple([_dated(one, now, scale) for one in value])
+    if value is None:
+        return None
+    behind: float = round(now.utc - value, 3)
+    return max(min(behind, scale.result_cap), -scale.result_cap)
+
+
+_IN_A_WAY_OF_ITS_OWN: Final[dict[str, Callable[[Any, Instant, Scale], Hashable]]] = {
     "total_m3": _is_there,
     "cause": _is_there,
-    "idle_m3": lambda value, now, cap: value > 0,
-    "delivered_m3": lambda value, now, cap: min(value, MOST_M3),
+    "idle_m3": lambda value, now, scale: value > 0,
+    "delivered_m3": lambda value, now, scale: min(value, MOST_M3),
     "stop": _stop,
-    "spent_s": lambda value, now, cap: min(value, 2 * cap),
+    "started_at": lambda value, now, scale: _capped(value, now, max(scale.cap, scale.result_cap)),
+    "good_results": lambda value, now, scale: min(value, MOST_RESULTS),
+    "result_at": _result_age,
+    "result_time": _dated,
+    "refused_time": _dated,
+    "spent_s": lambda value, now, scale: min(value, 2 * scale.cap),
 }
 
 
-def _age(value: Any, now: float, cap: float) -> Hashable:
+def _age(value: Any, now: Instant, scale: Scale) -> Hashable:
     if isinstance(value, tuple):
-        return tuple([_age(one, now, cap) for one in value])
-    return None if value is None else min(round(now - value, 3), cap)
+        return tuple([_age(one, now, scale) for one in value])
+    return _capped(value, now, scale.cap)
 
 
-def key(value: Any, now: float, cap: float) -> Hashable:
-    """The key of a state or a part of one; ``now`` and ``cap`` in seconds."""
+def key(value: Any, now: Instant, scale: Scale) -> Hashable:
+    """The key of a state or a part of one."""
     if value is None or isinstance(value, bool | int | float | str | frozenset):
         return value
     if isinstance(value, Cause):
         return value.code
     if isinstance(value, tuple):
-        return tuple([key(one, now, cap) for one in value])
+        return tuple([key(one, now, scale) for one in value])
     if is_dataclass(value) and not isinstance(value, type):
         known = _fields(value.__class__)
-        ages = [None if at is None else cap if now - at >= cap else round(now - at, 3) for at in known.moments(value)]
+        mono, cap = now.mono, scale.cap
+        ages = [None if at is None else cap if mono - at >= cap else round(mono - at, 3) for at in known.moments(value)]
         return (
             known.plain(value),
             *ages,
-            *[extract(getattr(value, name), now, cap) for name, extract in known.others],
+            *[extract(getattr(value, name), now, scale) for name, extract in known.others],
         )
     raise TypeError(f"no key for a {type(value).__name__}")

@@ -19,28 +19,34 @@ from control.saved import restored, to_saved
 from control.scan import scan
 from control.state import ScanState, initial_state
 from control.witness import Step, Witness, first_witness, looked_on, restarted
-from tests.prove.abstraction import key
+from tests.prove.abstraction import Scale, key
 
 START_UTC: Final = 1_790_000_000.0
+START_MONO: Final = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What happens in one tick, in words, and what the controller is given."""
+    """What happens in one tick, in words, and what the controller is given.
+
+    ``clock``: how far the controller's clock is set off the true time, in s; ``None``: it goes on as it is.
+    """
 
     text: str
     image: Callable[[ScanState, Instant], tuple[Sample, ...]]
     command: Callable[[ScanState], Command | None]
+    clock: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """A program with its inputs. ``cap``: beyond the longest delay, where ages need not be told apart."""
+    """A program with its inputs; ``clocks``: as what the clock may be found after a restart."""
 
     program: Program
     inputs: tuple[Input, ...]
     tick: float
-    cap: float
+    scale: Scale
+    clocks: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +59,15 @@ class Node:
     by: str
     parent: "Node | None"
 
-    def story(self) -> list[str]:
+    @property
+    def story(self) -> tuple[str, ...]:
         """What happened, from the start."""
         steps: list[str] = []
         node: Node | None = self
         while node is not None:
             steps.append(node.by)
             node = node.parent
-        return steps[::-1]
+        return tuple(steps[::-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,29 +85,41 @@ class Counterexample:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How far a walk came: ``closed`` when no state is left to look at."""
+    """How far a walk came: ``closed`` when no state is left to look at; ``broken``: the invariants that it saw fail."""
 
     states: int
     steps: int
     depth: int
     closed: bool
     counterexample: Counterexample | None
+    broken: frozenset[str] = frozenset()
 
 
-def explore(station: Station, most_states: int, progress: Callable[[int, int], None] | None = None) -> Report:
-    """Walks until closure, a counterexample, or ``most_states``."""
+def explore(
+    station: Station,
+    most_states: int,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    to_the_end: bool = False,
+) -> Report:
+    """Walks until closure, a counterexample, or ``most_states``; ``to_the_end``: on after a counterexample, too."""
     program = station.program
-    start_at = Instant(1000.0, START_UTC)
+    start_at = Instant(START_MONO, START_UTC)
     start = Node(initial_state(program), first_witness(program, start_at), start_at, "start", None)
     seen = {_key(start, station)}
     waiting: deque[tuple[int, Node]] = deque([(0, start)])
     steps = depth = 0
+    first: Counterexample | None = None
+    names: set[str] = set()
     while waiting:
         depth, node = waiting.popleft()
         for after, wrong in _steps(node, station):
             steps += 1
-            if wrong is not None:
-                return Report(len(seen), steps, depth, False, wrong)
+            if wrong:
+                first = first or wrong[0]
+                names.update(one.invariant for one in wrong)
+                if not to_the_end:
+                    return Report(len(seen), steps, depth, False, first, frozenset(names))
             found = _key(after, station)
             if found not in seen:
                 seen.add(found)
@@ -108,18 +127,24 @@ def explore(station: Station, most_states: int, progress: Callable[[int, int], N
         if progress is not None:
             progress(len(seen), len(waiting))
         if len(seen) > most_states:
-            return Report(len(seen), steps, depth, False, None)
-    return Report(len(seen), steps, depth, True, None)
+            return Report(len(seen), steps, depth, False, first, frozenset(names))
+    return Report(len(seen), steps, depth, True, first, frozenset(names))
+
+
+def true_utc(now: Instant) -> float:
+    """The true time, whatever the controller's clock says: what an analyzer dates its results by."""
+    return START_UTC + now.mono - START_MONO
 
 
 def _key(node: Node, station: Station) -> object:
-    now = node.now.mono
-    return key(node.state, now, station.cap), key(node.witness, now, station.cap)
+    off = node.now.utc - true_utc(node.now)
+    return key(node.state, node.now, station.scale), key(node.witness, node.now, station.scale), round(off, 3)
 
 
-def _steps(node: Node, station: Station) -> Iterator[tuple[Node, Counterexample | None]]:
-    now = Instant(node.now.mono + station.tick, node.now.utc + station.tick)
+def _steps(node: Node, station: Station) -> Iterator[tuple[Node, tuple[Counterexample, ...]]]:
+    went_on = Instant(node.now.mono + station.tick, node.now.utc + station.tick)
     for one in station.inputs:
+        now = went_on if one.clock is None else Instant(went_on.mono, true_utc(went_on) + one.clock)
         image = one.image(node.state, now)
         command = one.command(node.state)
         commands = (command,) if command is not None else ()
@@ -128,19 +153,16 @@ def _steps(node: Node, station: Station) -> Iterator[tuple[Node, Counterexample 
         witness = looked_on(node.witness, step)
         after = Node(result.state, witness, now, one.text, node)
         wrong = broken(step, node.witness, witness)
-        yield after, _counterexample(wrong[0][0].name, wrong[0][1], after) if wrong else None
-    yield _restart(node, station)
+        yield after, tuple(Counterexample(found.name, text, after.story) for found, text in wrong)
+    yield _restart(node, station, node.now, "restart")
+    for off in station.clocks:
+        yield _restart(node, station, Instant(node.now.mono, true_utc(node.now) + off), f"restart, clock {off:+g} s")
 
 
-def _restart(node: Node, station: Station) -> tuple[Node, Counterexample | None]:
+def _restart(node: Node, station: Station, now: Instant, by: str) -> tuple[Node, tuple[Counterexample, ...]]:
     """The controller is killed and started again at once."""
     program = station.program
-    state = restored(program, to_saved(program, node.state, node.now), node.now)
-    witness = restarted(node.witness, program, node.now)
-    after = Node(state, witness, node.now, "restart", node)
+    state = restored(program, to_saved(program, node.state, node.now), now)
+    after = Node(state, restarted(node.witness, program, now), now, by, node)
     wrong = broken_by_restart(program, node.state, state)
-    return after, _counterexample("restart", wrong[0], after) if wrong else None
-
-
-def _counterexample(invariant: str, text: str, node: Node) -> Counterexample:
-    return Counterexample(invariant, text, tuple(node.story()))
+    return after, tuple(Counterexample("restart", text, after.story) for text in wrong)

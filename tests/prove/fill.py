@@ -15,6 +15,7 @@ from control.compiler import compile_site
 from control.fill import BatchState
 from control.instant import Instant
 from control.state import ScanState
+from tests.prove.abstraction import Scale
 from tests.prove.explore import Input, Station
 
 TICK_S: Final = 10.0
@@ -89,18 +90,18 @@ def station(inputs: Inputs) -> Station:
     def image_of(water: str, position: str, metered: str, state: ScanState, now: Instant) -> tuple[Sample, ...]:
         image = [NOT_YET_READ] * count
         value, reason = TURBIDITY[water]
-        image[index["RIO.turbidity"]] = _sample(value, reason, now)
+        image[index["RIO.turbidity"]] = sample_of(value, reason, now)
         switches = VALVE[position]
         lost = Reason.NO_COMMUNICATION
         for name, on in zip(("RIO.zso", "RIO.zsc"), switches or (False, False), strict=True):
-            image[index[name]] = _sample(on, lost if switches is None else Reason.OK, now)
+            image[index[name]] = sample_of(on, lost if switches is None else Reason.OK, now)
         fill = state.dispensers[0]
         assert isinstance(fill, BatchState)
         moved = 1.0 if metered == "moved" else 0.0
         good = lost if metered == "unread" else Reason.OK
-        image[index["RIO.total"]] = _sample((fill.meter.total_m3 or 0.0) + moved, good, now)
-        image[index["RIO.flow"]] = _sample(360.0 * moved, good, now)
-        image[index["RIO.xv"]] = _sample(state.outputs[0].value is True, Reason.OK, now)
+        image[index["RIO.total"]] = sample_of((fill.meter.total_m3 or 0.0) + moved, good, now)
+        image[index["RIO.flow"]] = sample_of(360.0 * moved, good, now)
+        image[index["RIO.xv"]] = sample_of(state.outputs[0].value is True, Reason.OK, now)
         return tuple(image)
 
     def input_of(water: str, position: str, metered: str, ask: str) -> Input:
@@ -108,21 +109,23 @@ def station(inputs: Inputs) -> Station:
         return Input(
             text,
             lambda state, now: image_of(water, position, metered, state, now),
-            lambda state: _command(ask, state),
+            lambda state: command_of(ask, state),
         )
 
     choices = product(inputs.turbidity, inputs.valve, inputs.meter, inputs.asked)
-    return Station(program, tuple(input_of(*choice) for choice in choices), TICK_S, CAP_S)
+    return Station(program, tuple(input_of(*choice) for choice in choices), TICK_S, Scale(CAP_S))
 
 
-def _sample(value: float | bool, reason: Reason, now: Instant) -> Sample:
+def sample_of(value: float | bool, reason: Reason, now: Instant) -> Sample:
+    """A reading of now, or what stands in its place for a reason."""
     if reason is Reason.STALE:
         # Good, and not renewed since before it went stale: what says so is the scan's to find.
         return Sample(value, Quality.GOOD, Reason.OK, now.mono - TICK_S)
     return Sample(value, Quality.GOOD, reason, now.mono) if reason is Reason.OK else bad(reason, now.mono)
 
 
-def _command(ask: str, state: ScanState) -> Command | None:
+def command_of(ask: str, state: ScanState) -> Command | None:
+    """What a person or the platform asks, by its name in a preset."""
     fill = state.dispensers[0]
     assert isinstance(fill, BatchState)
     match ask:
@@ -132,7 +135,7 @@ def _command(ask: str, state: ScanState) -> Command | None:
             )
         case "water":
             # Whoever wants nothing but water: orders, and resets what is tripped.
-            return _command("reset" if state.trips[0].latched else "order", state)
+            return command_of("reset" if state.trips[0].latched else "order", state)
         case "again":
             return Command("c", Op.ORDER, "FILL", "platform:x", order_id="o0", volume_m3=1.0)
         case "cancel":

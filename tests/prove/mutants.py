@@ -17,7 +17,7 @@ from typing import Any, Final
 class Mutant:
     """``old`` stands exactly once in ``module``; ``new`` is planted there. ``name`` says what is then wrong.
 
-    ``preset``: the inputs among which it shows, within so many ``states``.
+    ``preset``: the inputs among which it shows, within so many ``states``; those with many are for ``make prove``.
     """
 
     name: str
@@ -208,6 +208,63 @@ MUTANTS: Final = (
         "if all(now.mono < one.ends_at for one in standing):",
         "if True:",
         preset="by hand",
+    ),
+    Mutant(
+        "a result beyond the limit is no breach",
+        "control.batch_guard",
+        "breached=state.breached or cause is not None,",
+        "breached=state.breached,",
+        preset="results",
+    ),
+    Mutant(
+        "a result never expires",
+        "control.batch_guard",
+        "expires = self.expired_after * self.interval",
+        "expires = 100 * self.interval",
+        preset="expiry",
+    ),
+    Mutant(
+        "an older result is news",
+        "control.batch_guard",
+        "if state.result_time is None or time > state.result_time:",
+        "if True:",
+        preset="disorder",
+    ),
+    Mutant(
+        "a date ahead is believed",
+        "control.batch_guard",
+        "if time - now.utc > AHEAD_S:",
+        "if False:",
+        preset="disorder",
+    ),
+    Mutant(
+        "backlog is news",
+        "control.batch_guard",
+        "if now.utc - time > BACKLOG_INTERVALS * self.interval:",
+        "if False:",
+        preset="disorder",
+    ),
+    Mutant(
+        "a reset asks no result",
+        "control.batch_guard",
+        "if state.good_results < self.results_to_clear:",
+        "if False:",
+        preset="results",
+    ),
+    Mutant(
+        "a restart makes a result new",
+        "control.guard",
+        "return now.mono - max(age, now.utc - dated_utc if dated_utc is not None else age)",
+        "return now.mono",
+        preset="expiry",
+    ),
+    Mutant(
+        "a clock that went back across a restart makes a result young",
+        "control.guard",
+        "    if now.utc < saved_utc - SMALL_STEP_S:\n        return None\n    age = saved_utc - seen_utc +",
+        "    age = now.utc - seen_utc if now.utc < saved_utc else saved_utc - seen_utc +",
+        preset="restarts",
+        states=10_000,
     ),
 )
 
