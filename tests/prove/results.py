@@ -55,6 +55,7 @@ PRESETS: Final = {
         ("new fit", "older fit", "older beyond", "ahead fit", "ahead beyond", "backlog fit"), valve=("closed",)
     ),
     "cabinet": Results(("new fit", "again fit", "again marked", "new marked"), valve=("closed",)),
+    "aging": Results(("new fit", "again fit"), valve=("closed",)),
     "expiry": Results(("new fit", "again fit")),
     "restarts": Results(("new fit", "again fit"), restarts=("back", "on", "right")),
     "clock back": Results(("new fit", "again fit"), ("runs", "back", "right"), ("back", "right")),
