@@ -17,6 +17,7 @@ from config.sample import Reason, Value
 from config.standard import Staleness
 from control.arbitration import Rank
 from control.batch import BatchDispenser
+from control.batch_guard import AHEAD_S
 from control.cause import chain
 from control.code import Code
 from control.command import Op
@@ -116,11 +117,14 @@ def _result_beyond_trips(step: Step, before: Witness, after: Witness) -> Iterato
     for i, unit in _units(step):
         for g in unit.guards:
             guard = step.program.guards[g]
-            if not isinstance(guard, BatchGuard) or after.result_time[g] == before.result_time[g]:
+            if not isinstance(guard, BatchGuard) or _bypassed(step, guard.name):
                 continue
-            if _bypassed(step, guard.name):
+            sample = step.reading(guard.signal)
+            # What is dated ahead speaks for no water, and yet against it.
+            ahead = sample.source_time is not None and sample.source_time - step.now.utc > AHEAD_S
+            if not ahead and after.result_time[g] == before.result_time[g]:
                 continue
-            number = number_in(step.reading(guard.signal))
+            number = number_in(sample)
             if number is not None and is_beyond(guard, number, 0.0) and not step.after.trips[i].latched:
                 yield f"{guard.name}: a new result of {number:g} and {unit.tag} is not tripped"
 
@@ -508,7 +512,11 @@ INVARIANTS: Final[tuple[Invariant, ...]] = (
         "Readings beyond the stop limit for the stop delay trip.",
         _beyond_for_its_delay_trips,
     ),
-    Invariant("result-beyond-trips", "One new analyzer result beyond the limit trips.", _result_beyond_trips),
+    Invariant(
+        "result-beyond-trips",
+        "One new analyzer result beyond the limit trips, also one that is dated ahead.",
+        _result_beyond_trips,
+    ),
     Invariant(
         "unread-stops-within-its-limit",
         "A critical signal that is bad or stale makes its water unknown within its limit; a mark has a cap.",

@@ -238,6 +238,13 @@ MUTANTS: Final = (
         preset="disorder",
     ),
     Mutant(
+        "a date ahead is no evidence against the water",
+        "control.batch_guard",
+        "if breach is None:\n            return state\n        if state.breached:",
+        "if True:\n            return state\n        if state.breached:",
+        preset="disorder",
+    ),
+    Mutant(
         "backlog is news",
         "control.batch_guard",
         "if now.utc - time > BACKLOG_INTERVALS * self.interval:",

@@ -61,7 +61,7 @@ PRESETS: Final = {
     "clock back": Results(("new fit", "again fit"), ("runs", "back", "right"), ("back", "right")),
     "clock on": Results(("new fit", "again fit"), ("runs", "on", "right"), ("on", "right")),
 }
-"""Sets of inputs, each walked to closure."""
+"""Sets of inputs; docs/testing.md says which have been walked to closure."""
 
 
 def station(inputs: Results) -> Station:
